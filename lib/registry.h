@@ -1,0 +1,50 @@
+/*
+ * registry.h - a client of container registries (OCI distribution-spec v1.1), blocking, for worker threads.
+ *
+ * Thread-safe: any number of threads may share one struct registry; connections and bearer tokens are kept and reused.
+ * Authentication: a 401 is answered by its challenge, Bearer (a token is fetched, Docker's token flow) or Basic.
+ * Credentials are sent to the registry and its token server only, and over TLS only, unless the registry is in the
+ * insecure list or on this machine. TLS is verified, except for registries in the insecure list, which are spoken to by
+ * TLS without verification, then by plain HTTP. Registries on this machine (localhost, 127.0.0.0/8, ::1) count as
+ * insecure, as with docker. Digests of manifests and configurations are verified here; whoever
+ * reads a blob verifies it.
+ *
+ * Used by scheduler (to resolve a tag) and agent (to pull).
+ */
+#ifndef BERTH_LIB_REGISTRY_H
+#define BERTH_LIB_REGISTRY_H
+
+#include "lib/oci.h"
+
+struct registry_options {
+	const char *const *insecure; /* "HOST" or "HOST:PORT"; copied */
+	size_t insecure_count;
+	const char *ca_file; /* PEM; NULL: the system's */
+};
+
+struct registry_credentials {
+	const char *username, *password; /* NULL username: anonymous */
+};
+
+struct registry;
+struct registry *registry_new(const struct registry_options *opt); /* opt may be NULL */
+void registry_free(struct registry *r);				    /* NULL-safe */
+
+/* Looks a reference up and reads its linux/amd64 manifest and configuration into *ret (in a). deadline_ms is a time of
+ * time_mono_ms(), 0 for 60 seconds from now; cred may be NULL. Errors, each one line that names the image: E_INVALID (bad
+ * reference, not an image we can run, a digest that lies), E_NOT_FOUND (no such repository or tag), E_UNAUTHORIZED and
+ * E_FORBIDDEN (credentials), E_TOO_LARGE, E_TOO_MANY, E_UNAVAILABLE, E_TIMEOUT, E_IO (TLS). */
+int registry_resolve(struct registry *r, const char *reference, const struct registry_credentials *cred,
+		     int64_t deadline_ms, struct arena *a, struct oci_image *ret, struct error *e);
+
+/* Gets bytes; not 0 ends the transfer with that code. */
+typedef int registry_sink(void *user, const void *data, size_t len, struct error *e);
+
+/* Streams a blob from offset to its end into sink. *ret_restarted tells that the registry does not know ranges and
+ * nothing was kept: start again at 0 (offset > 0 only; the sink's bytes are then worthless). A transfer that moves less
+ * than a byte a second for 30 seconds fails. Errors as above. */
+int registry_read_blob(struct registry *r, const char *reference, const struct registry_credentials *cred,
+		       const char *digest, int64_t offset, registry_sink *sink, void *user, bool *ret_restarted,
+		       struct error *e);
+
+#endif
