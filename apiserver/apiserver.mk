@@ -1,0 +1,9 @@
+# The apiserver carries api-spec/ inside: one byte array per file, see apiserver/embed and apiserver/kind_table.c.
+
+API_SPEC := $(sort $(wildcard api-spec/*.yaml api-spec/standard/*.yaml))
+
+$(B)/gen/api_spec.h: $(API_SPEC) apiserver/embed
+	@mkdir -p $(@D)
+	@echo "  EMBED api-spec"
+	@apiserver/embed $(API_SPEC) > $@.tmp && mv $@.tmp $@
+$(B)/obj/apiserver/kind_table.o: $(B)/gen/api_spec.h
