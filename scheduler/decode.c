@@ -1,0 +1,276 @@
+/*
+ * decode.c - from objects as the API gives them to the records of the world; see decode.h.
+ */
+#include "scheduler/decode.h"
+
+#include "lib/codec.h"
+#include "lib/naming.h"
+#include "lib/units.h"
+
+static const char *const phase_names[] = {
+	[PHASE_NONE] = "Pending",   [PHASE_SCHEDULED] = "Scheduled", [PHASE_STARTING] = "Starting",
+	[PHASE_READY] = "Ready",    [PHASE_RUNNING] = "Running",     [PHASE_STOPPING] = "Stopping",
+	[PHASE_ASLEEP] = "Asleep",  [PHASE_STOPPED] = "Stopped",     [PHASE_FAILED] = "Failed",
+};
+
+const char *phase_name(enum instance_phase p)
+{
+	return phase_names[p];
+}
+
+static enum instance_phase phase_parse(const char *s)
+{
+	for (size_t i = 0; s && i < ARRAY_SIZE(phase_names); i++)
+		if (streq(phase_names[i], s))
+			return (enum instance_phase)i;
+	return PHASE_NONE;
+}
+
+static struct string_list decode_strings(struct arena *a, const struct json *array)
+{
+	struct string_list l = {.items = arena_calloc(a, (json_count(array) + 1) * sizeof(*l.items))};
+
+	for (size_t i = 0; i < json_count(array); i++)
+		if (json_str(json_item(array, i)))
+			l.items[l.count++] = json_str(json_item(array, i));
+	return l;
+}
+
+static int64_t decode_duration(const struct json *v, int64_t otherwise)
+{
+	int64_t ms;
+
+	return json_str(v) && duration_parse_ms(json_str(v), &ms, NULL) == 0 ? ms : otherwise;
+}
+
+static int64_t decode_time(const struct json *v)
+{
+	int64_t ms;
+
+	return json_str(v) && time_parse(json_str(v), &ms, NULL) == 0 ? ms : 0;
+}
+
+/* A quantity given as text or as a bare number. */
+static int64_t decode_quantity(const struct json *v, bool milli)
+{
+	int64_t n = 0;
+
+	if (json_is(v, JSON_INT) || json_is(v, JSON_REAL))
+		return (int64_t)(json_real_or(v, 0) * (milli ? 1000 : 1));
+	if (json_str(v))
+		(void)(milli ? quantity_parse_milli(json_str(v), &n, NULL) : quantity_parse(json_str(v), &n, NULL));
+	return n;
+}
+
+/* Source of sizes: spec.resources when given, else the instance type's. */
+static struct resources decode_need(const struct json *spec)
+{
+	const struct json *res = json_get(spec, "resources");
+	struct resources r = {0};
+
+	if (res) {
+		r.milli_vcpu = decode_quantity(json_get(res, "vcpu"), true);
+		r.memory = decode_quantity(json_get(res, "memory"), false);
+		r.disk = decode_quantity(json_get(res, "disk"), false);
+		return r;
+	}
+	(void)instance_type_lookup(json_str_or(json_get(spec, "instanceType"), "lite"), &r.milli_vcpu, &r.memory,
+				   &r.disk);
+	return r;
+}
+
+/* ---- templates ---- */
+
+static const char *const template_fields[] = {
+	"command",  "args",	   "workingDir", "env",	      "ports",
+	"readiness", "restartPolicy", "instanceType", "resources", "terminationGracePeriod", "egress",
+};
+
+struct json *template_of(struct arena *a, const struct json *spec)
+{
+	struct json *t = json_object(a);
+
+	for (size_t i = 0; i < ARRAY_SIZE(template_fields); i++) {
+		const struct json *v = json_get(spec, template_fields[i]);
+
+		if (v)
+			json_set(a, t, template_fields[i], json_clone(a, v));
+	}
+	return t;
+}
+
+static const char *hash_template(struct arena *a, const struct json *spec)
+{
+	struct json *t = template_of(a, spec);
+	char hex[SHA256_HEX_MAX];
+
+	json_set_str(a, t, "image", json_str(json_get(spec, "image")));
+	const char *text = json_to_string(a, t);
+
+	sha256_hex(text, strlen(text), hex);
+	hex[16] = '\0';
+	return arena_strdup(a, hex);
+}
+
+/* ---- decoding, one function a kind ---- */
+
+static void decode_container(struct record *r)
+{
+	struct container *c = (struct container *)r;
+	const struct json *spec = json_get(r->object, "spec"), *status = json_get(r->object, "status");
+	const struct json *rollout = json_get(spec, "rollout"), *steps = json_get(rollout, "stepPercentage");
+	const char *kind = json_str_or(json_get(rollout, "kind"), "FullAuto");
+	const char *promoted = json_str(json_in(r->object, "metadata", "annotations", "berth.dev/promoted-step"));
+
+	c->image = json_str_or(json_get(spec, "image"), "");
+	c->template_hash = hash_template(r->arena, spec);
+	c->need = decode_need(spec);
+	c->generation = json_int_or(json_in(r->object, "metadata", "generation"), 0);
+	c->max_instances = json_int_or(json_get(spec, "maxInstances"), 20);
+	c->regions = decode_strings(r->arena, json_in(spec, "placement", "regions"));
+	c->locations = decode_strings(r->arena, json_in(spec, "placement", "locations"));
+	c->exclude_locations = decode_strings(r->arena, json_in(spec, "placement", "excludeLocations"));
+	c->prefetch_all = !json_in(spec, "prefetch", "locations");
+	c->prefetch_locations = decode_strings(r->arena, json_in(spec, "prefetch", "locations"));
+	c->rollout_kind = streq(kind, "None")	      ? ROLLOUT_NONE
+			  : streq(kind, "FullManual") ? ROLLOUT_FULL_MANUAL
+						      : ROLLOUT_FULL_AUTO;
+	c->active_grace_ms = decode_duration(json_get(rollout, "activeGracePeriod"), 0);
+	c->promoted_step = promoted ? (int)strtol(promoted, NULL, 10) : 0;
+	c->step_count = 0;
+	for (size_t i = 0; i < json_count(steps) && i < ROLLOUT_STEPS_MAX; i++)
+		c->steps[c->step_count++] = (int)json_int_or(json_item(steps, i), 100);
+	if (!c->step_count) {
+		c->steps[0] = 10;
+		c->steps[1] = 100;
+		c->step_count = 2;
+	}
+	/* The last step always means everything. */
+	if (c->steps[c->step_count - 1] != 100 && c->step_count < ROLLOUT_STEPS_MAX)
+		c->steps[c->step_count++] = 100;
+	c->current_revision = json_str(json_get(status, "currentRevision"));
+	c->updated_revision = json_str(json_get(status, "updatedRevision"));
+	c->step = (int)json_int_or(json_in(status, "rollout", "step"), 0);
+}
+
+static void decode_revision(struct record *r)
+{
+	struct revision *v = (struct revision *)r;
+	const struct json *spec = json_get(r->object, "spec");
+
+	v->container_name = json_str_or(json_get(spec, "containerName"), "");
+	v->image_digest = json_str_or(json_get(spec, "imageDigest"), "");
+	v->image = json_str_or(json_get(spec, "image"), "");
+	v->number = json_int_or(json_get(spec, "number"), 0);
+	v->need = decode_need(json_get(spec, "template"));
+	v->template_hash =
+		json_str_or(json_in(r->object, "metadata", "annotations", "berth.dev/template-hash"), "");
+}
+
+static void decode_image(struct record *r)
+{
+	struct image *i = (struct image *)r;
+	const struct json *spec = json_get(r->object, "spec");
+
+	i->digest = json_str_or(json_get(spec, "digest"), "");
+	i->reference = json_str_or(json_get(spec, "reference"), "");
+	i->locations = decode_strings(r->arena, json_get(spec, "locations"));
+}
+
+static void decode_instance(struct record *r)
+{
+	struct instance *i = (struct instance *)r;
+	const struct json *spec = json_get(r->object, "spec"), *status = json_get(r->object, "status");
+	const struct json *finalizers = json_in(r->object, "metadata", "finalizers");
+
+	i->container_name = json_str_or(json_get(spec, "containerName"), "");
+	i->node_name = json_str_or(json_get(spec, "nodeName"), "");
+	i->revision = json_str_or(json_get(spec, "revision"), "");
+	i->origin = json_str_or(json_get(spec, "origin"), "");
+	i->wants_running = streq(json_str(json_get(spec, "state")), "Running");
+	i->vm_generation = json_int_or(json_get(spec, "vmGeneration"), 0);
+	i->phase = phase_parse(json_str(json_get(status, "phase")));
+	i->status_generation = json_int_or(json_get(status, "vmGeneration"), 0);
+	i->status_revision = json_str_or(json_get(status, "revision"), "");
+	i->status_address = json_str_or(json_get(status, "address"), "");
+	i->started_at = decode_time(json_get(status, "startedAt"));
+	i->created_at = decode_time(json_in(r->object, "metadata", "creationTimestamp"));
+	i->ours = false;
+	for (size_t n = 0; n < json_count(finalizers); n++)
+		i->ours |= streq(json_str(json_item(finalizers, n)), "berth.dev/vm");
+}
+
+static enum prefetch_phase prefetch_parse(const char *s)
+{
+	static const char *const names[] = {"", "Pending", "Pulling", "Ready", "Failed"};
+
+	for (size_t i = 1; s && i < ARRAY_SIZE(names); i++)
+		if (streq(names[i], s))
+			return (enum prefetch_phase)i;
+	return PREFETCH_NONE;
+}
+
+static void decode_node(struct record *r)
+{
+	struct node *n = (struct node *)r;
+	const struct json *status = json_get(r->object, "status"), *alloc = json_get(status, "allocatable");
+	const struct json *conditions = json_get(status, "conditions"), *prefetch = json_get(status, "prefetch");
+	const struct json *taints = json_in(r->object, "spec", "taints");
+
+	n->location = json_str_or(json_in(r->object, "metadata", "labels", "topology.kubernetes.io/zone"), "");
+	n->unschedulable = json_bool_or(json_in(r->object, "spec", "unschedulable"), false);
+	for (size_t i = 0; i < json_count(taints); i++)
+		n->unschedulable |= !streq(json_str(json_get(json_item(taints, i), "effect")), "PreferNoSchedule");
+	n->ready = false;
+	for (size_t i = 0; i < json_count(conditions); i++) {
+		const struct json *c = json_item(conditions, i);
+
+		if (streq(json_str(json_get(c, "type")), "Ready"))
+			n->ready = streq(json_str(json_get(c, "status")), "True");
+	}
+	n->allocatable.milli_vcpu = decode_quantity(json_get(alloc, "cpu"), true);
+	n->allocatable.memory = decode_quantity(json_get(alloc, "memory"), false);
+	n->allocatable.disk = decode_quantity(json_get(alloc, "ephemeral-storage"), false);
+	n->images = arena_calloc(r->arena, (json_count(prefetch) + 1) * sizeof(*n->images));
+	n->image_count = json_count(prefetch);
+	for (size_t i = 0; i < n->image_count; i++) {
+		const struct json *p = json_item(prefetch, i);
+
+		n->images[i] = (struct node_image){
+			.digest = json_str_or(json_get(p, "digest"), ""),
+			.message = json_str_or(json_get(p, "message"), ""),
+			.phase = prefetch_parse(json_str(json_get(p, "phase"))),
+			.percent = json_int_or(json_get(p, "percent"), 0),
+			.bytes_total = json_int_or(json_get(p, "bytesTotal"), 0),
+		};
+	}
+}
+
+static void decode_lease(struct record *r)
+{
+	struct lease *l = (struct lease *)r;
+	const struct json *spec = json_get(r->object, "spec");
+
+	l->renewed_at = decode_time(json_get(spec, "renewTime"));
+	l->duration_ms = json_int_or(json_get(spec, "leaseDurationSeconds"), 40) * 1000;
+}
+
+static void decode_location(struct record *r)
+{
+	struct location *l = (struct location *)r;
+	const struct json *spec = json_get(r->object, "spec");
+
+	l->region = json_str_or(json_get(spec, "region"), "");
+	l->latitude = json_real_or(json_get(spec, "latitude"), 0);
+	l->longitude = json_real_or(json_get(spec, "longitude"), 0);
+}
+
+const struct decoder decoders[WORLD_KIND_COUNT] = {
+	[WORLD_CONTAINER] = {sizeof(struct container), decode_container},
+	[WORLD_REVISION] = {sizeof(struct revision), decode_revision},
+	[WORLD_IMAGE] = {sizeof(struct image), decode_image},
+	[WORLD_INSTANCE] = {sizeof(struct instance), decode_instance},
+	[WORLD_NODE] = {sizeof(struct node), decode_node},
+	[WORLD_LEASE] = {sizeof(struct lease), decode_lease},
+	[WORLD_LOCATION] = {sizeof(struct location), decode_location},
+};

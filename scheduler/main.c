@@ -1,0 +1,110 @@
+/*
+ * main.c - berth-scheduler: flags, the loop, signals, the metrics port.
+ */
+#include "lib/httpd.h"
+#include "lib/kube.h"
+#include "lib/log.h"
+#include "lib/metrics.h"
+#include "lib/options.h"
+#include "scheduler/shell.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#define ANSWER_MAX (1U << 20)
+
+static struct {
+	const char *kubeconfig, *metrics_listen, *log_level, *registry_ca;
+	struct option_list insecure;
+} cfg = {.log_level = "info"};
+
+static const struct option_spec options[] = {
+	{"kubeconfig", 0, OPT_STRING, &cfg.kubeconfig, "FILE", "How to reach the apiserver (default: as kubectl)"},
+	{"metrics-listen", 0, OPT_STRING, &cfg.metrics_listen, "ADDR:PORT", "Serve /metrics and /healthz there"},
+	{"insecure-registry", 0, OPT_LIST, &cfg.insecure, "HOST[:PORT]",
+	 "A registry that may be asked without verified TLS (may be repeated)"},
+	{"registry-ca", 0, OPT_STRING, &cfg.registry_ca, "FILE", "CA certificates of registries (default: the system's)"},
+	{"log-level", 0, OPT_STRING, &cfg.log_level, "LEVEL", "debug, info, warn or error"},
+	{0},
+};
+
+static void on_signal(uv_signal_t *sig, int number)
+{
+	log_info("stopping", "signal", log_num(number), NULL);
+	uv_stop(sig->loop);
+}
+
+static void serve_metrics(struct httpd_request *r, void *user)
+{
+	_buf_ out = BUF_INIT(ANSWER_MAX);
+
+	(void)user;
+	if (streq(httpd_path(r), "/healthz")) {
+		httpd_reply(r, 200, "text/plain", "ok", 2);
+	} else if (streq(httpd_path(r), "/metrics")) {
+		metrics_write(&out);
+		httpd_reply(r, 200, "text/plain; version=0.0.4", out.data, out.len);
+	} else {
+		httpd_reply(r, 404, "text/plain", "not found\n", 10);
+	}
+}
+
+static int run(struct error *e)
+{
+	_arena_ a = arena_new();
+	struct kube_config kube_cfg;
+	struct kube *kube;
+	struct httpd *metrics = NULL;
+	uv_loop_t loop;
+	uv_signal_t term, intr;
+	int r;
+
+	uv_loop_init(&loop);
+	r = kube_config_load(a, cfg.kubeconfig, NULL, &kube_cfg, e);
+	if (r)
+		return r;
+	r = kube_new(&kube_cfg, &loop, "berth-scheduler/" BERTH_VERSION, &kube, e);
+	if (r)
+		return r;
+	if (cfg.metrics_listen) {
+		r = httpd_start(&(struct httpd_config){.listen = cfg.metrics_listen, .threads = 1, .handler = serve_metrics},
+				&metrics, e);
+		if (r)
+			return r;
+	}
+	uv_signal_init(&loop, &term);
+	uv_signal_init(&loop, &intr);
+	uv_signal_start(&term, on_signal, SIGTERM);
+	uv_signal_start(&intr, on_signal, SIGINT);
+	struct registry *registry = registry_new(&(struct registry_options){
+		.insecure = cfg.insecure.items, .insecure_count = cfg.insecure.count, .ca_file = cfg.registry_ca});
+	struct shell *shell = shell_start(&loop, kube, registry);
+
+	log_info("started", "server", kube_cfg.server, NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	shell_stop(shell);
+	httpd_stop(metrics);
+	registry_free(registry);
+	kube_free(kube);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct error e = {0};
+	enum log_level level;
+
+	options_parse_or_exit("berth-scheduler",
+			      "Makes Berth's cluster-wide decisions: revisions, prefetch, placement, rollouts.", options,
+			      argc, argv);
+	if (!log_level_parse(cfg.log_level, &level)) {
+		fprintf(stderr, "berth-scheduler: --log-level: \"%s\" is not debug, info, warn or error\n", cfg.log_level);
+		return 2;
+	}
+	log_init("scheduler", level);
+	if (run(&e)) {
+		log_error("cannot start", "error", e.text, NULL);
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,203 @@
+/*
+ * prefetch.c - the plan of Image objects and their gathered status; see prefetch.h.
+ */
+#include "scheduler/prefetch.h"
+
+#include "lib/naming.h"
+#include "scheduler/place.h"
+
+/* One digest that some Revision needs. */
+struct want {
+	const struct revision *revision; /* one of those that need it: names the repository to pull from */
+	struct json *locations;		 /* sorted array of names */
+};
+
+static bool wanted_at(const struct container *c, const struct location *l)
+{
+	return place_allows(c, l) && (c->prefetch_all || string_list_has(&c->prefetch_locations, l->r.name));
+}
+
+static void add_sorted(struct arena *a, struct json *names, const char *name)
+{
+	size_t i = 0;
+
+	while (i < json_count(names) && strcmp(json_str(json_item(names, i)), name) < 0)
+		i++;
+	if (!streq(json_str(json_item(names, i)), name))
+		json_insert(a, names, i, json_string(a, name));
+}
+
+static struct strmap *gather_wants(const struct world *w, struct arena *a)
+{
+	struct strmap *wants = strmap_new();
+	struct record *x, *y;
+
+	for (size_t pos = 0; (x = world_next(w, WORLD_REVISION, &pos));) {
+		struct revision *r = (struct revision *)x;
+		const struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, x->ns, r->container_name);
+
+		if (!c || c->r.deleting || !r->in_use)
+			continue;
+		struct want *want = strmap_get(wants, r->image_digest);
+
+		if (!want) {
+			want = arena_calloc(a, sizeof(*want));
+			want->revision = r;
+			want->locations = json_array(a);
+			strmap_put(wants, r->image_digest, want);
+		}
+		for (size_t lp = 0; (y = world_next(w, WORLD_LOCATION, &lp));)
+			if (wanted_at(c, (struct location *)y))
+				add_sorted(a, want->locations, y->name);
+	}
+	return wants;
+}
+
+static void create_missing(const struct world *w, struct strmap *wants, int64_t now, struct action_list *out)
+{
+	struct arena *a = out->arena;
+	const char *digest;
+	void *v;
+
+	for (size_t pos = 0; strmap_next(wants, &pos, &digest, &v);) {
+		const struct want *want = v;
+		const char *name = image_object_name(a, digest);
+		struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, want->revision->r.ns,
+								     want->revision->container_name);
+
+		if (!name || world_find(w, WORLD_IMAGE, NULL, name) || c->r.writing ||
+		    now < c->r.retry_at)
+			continue;
+		struct json *o = json_object(a), *spec = json_set(a, o, "spec", json_object(a));
+
+		json_set_str(a, o, "apiVersion", "berth.dev/v1");
+		json_set_str(a, o, "kind", "Image");
+		json_set_str(a, json_ensure_object(a, o, "metadata"), "name", name);
+		json_set_str(a, spec, "reference", want->revision->image);
+		json_set_str(a, spec, "digest", digest);
+		json_set(a, spec, "locations", want->locations);
+		action_add_create(out, WORLD_IMAGE, NULL, name, &c->r, o);
+	}
+}
+
+static struct json *node_row(struct arena *a, const struct node *n, const struct node_image *i)
+{
+	static const char *const names[] = {"Pending", "Pending", "Pulling", "Ready", "Failed"};
+	struct json *o = json_object(a);
+
+	json_set_str(a, o, "node", n->r.name);
+	json_set_str(a, o, "location", n->location);
+	json_set_str(a, o, "phase", names[i ? i->phase : PREFETCH_NONE]);
+	json_set_int(a, o, "percent", i ? i->percent : 0);
+	if (i && *i->message)
+		json_set_str(a, o, "message", i->message);
+	return o;
+}
+
+static int compare_rows(const void *x, const void *y)
+{
+	const struct node *const *nx = x, *const *ny = y;
+
+	return strcmp((*nx)->r.name, (*ny)->r.name);
+}
+
+/* Image.status as the nodes report it now. */
+static struct json *image_status(const struct world *w, const struct image *i, int64_t now, struct arena *a)
+{
+	const struct node **nodes = arena_alloc(a, (strmap_count(w->records[WORLD_NODE]) + 1) * sizeof(*nodes));
+	struct json *status = json_object(a), *rows = json_array(a), *at = json_object(a);
+	const struct json *old = json_in(i->r.object, "status", "conditions");
+	size_t count = 0, ready = 0;
+	int64_t size = 0;
+	struct record *x;
+
+	for (size_t pos = 0; (x = world_next(w, WORLD_NODE, &pos));)
+		if (string_list_has(&i->locations, ((struct node *)x)->location))
+			nodes[count++] = (struct node *)x;
+	qsort(nodes, count, sizeof(*nodes), compare_rows);
+	for (size_t n = 0; n < count; n++) {
+		const struct node_image *ni = node_image_find(nodes[n], i->digest);
+
+		json_append(a, rows, node_row(a, nodes[n], ni));
+		ready += ni && ni->phase == PREFETCH_READY;
+		if (ni && ni->bytes_total > size)
+			size = ni->bytes_total;
+	}
+	if (size)
+		json_set_int(a, status, "sizeBytes", size);
+	json_set(a, status, "nodes", rows);
+	json_set_int(a, at, "ready", (int64_t)ready);
+	json_set_int(a, at, "wanted", (int64_t)count);
+	json_set(a, status, "locations", at);
+	condition_put(a, json_set(a, status, "conditions", json_array(a)), old, "Prefetched", count && ready == count,
+		      count && ready == count ? "Prefetched" : "Prefetching",
+		      arena_printf(a, "%zu of %zu nodes hold the image", ready, count), now);
+	return status;
+}
+
+static struct json *wrap(struct arena *a, const char *key, struct json *value)
+{
+	struct json *o = json_object(a);
+
+	json_set(a, o, key, value);
+	return o;
+}
+
+static void update_image(const struct world *w, struct image *i, const struct want *want, int64_t now,
+			 struct action_list *out)
+{
+	struct arena *a = out->arena;
+
+	if (!want) {
+		action_add(out, ACTION_DELETE, &i->r, NULL);
+		return;
+	}
+	if (!json_equal(json_in(i->r.object, "spec", "locations"), want->locations)) {
+		struct json *spec = wrap(a, "locations", want->locations);
+
+		action_add(out, ACTION_PATCH, &i->r, wrap(a, "spec", spec));
+		return;
+	}
+	struct json *status = image_status(w, i, now, a);
+
+	if (!json_equal(status, json_get(i->r.object, "status")))
+		action_add(out, ACTION_PATCH_STATUS, &i->r, wrap(a, "status", status));
+}
+
+void prefetch_step(struct world *w, int64_t now, struct action_list *out)
+{
+	struct strmap *wants = gather_wants(w, out->arena);
+	struct record *x;
+
+	create_missing(w, wants, now, out);
+	for (size_t pos = 0; (x = world_next(w, WORLD_IMAGE, &pos));) {
+		struct image *i = (struct image *)x;
+
+		if (!x->writing && !x->deleting && now >= x->retry_at)
+			update_image(w, i, strmap_get(wants, i->digest), now, out);
+	}
+	strmap_free(wants);
+}
+
+struct prefetch_progress prefetch_progress(const struct world *w, const struct container *c)
+{
+	struct prefetch_progress p = {0};
+	struct record *x;
+	int64_t sum = 0;
+
+	for (size_t pos = 0; c->newest && (x = world_next(w, WORLD_NODE, &pos));) {
+		const struct node *n = (struct node *)x;
+		const struct location *l = (struct location *)world_find(w, WORLD_LOCATION, NULL, n->location);
+		const struct node_image *i = node_image_find(n, c->newest->image_digest);
+
+		if (!l || !wanted_at(c, l))
+			continue;
+		p.wanted++;
+		p.ready += i && i->phase == PREFETCH_READY;
+		sum += i ? (i->phase == PREFETCH_READY ? 100 : i->percent) : 0;
+		if (i && i->phase == PREFETCH_FAILED)
+			p.failure = i->message;
+	}
+	p.percent = p.wanted ? sum / p.wanted : 0;
+	return p;
+}
