@@ -1,0 +1,52 @@
+/*
+ * cli.h - what every command of berthctl shares: the connection, the global flags, and the table of commands.
+ *
+ * A command is a function over its own arguments. It prints its result on standard output and everything else on standard
+ * error, and returns an exit code (0, or 1 with *e filled, or 2 for wrong usage). Strings live in the context's arena.
+ */
+#ifndef BERTH_CLI_CLI_H
+#define BERTH_CLI_CLI_H
+
+#include "lib/kube.h"
+#include "lib/options.h"
+
+struct cli {
+	struct arena *arena;
+	struct kube_config config;
+	struct kube *kube; /* connected on first use by cli_connect() */
+	const char *kubeconfig, *context, *namespace, *server_flag, *token_flag;
+	bool colour; /* standard output is a terminal and NO_COLOR is not set */
+	struct json *discovery; /* array of resources, fetched on first use; see resource.h */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* "TYPE [NAME...]" */
+	const char *summary;
+	int (*run)(struct cli *c, int argc, char **argv, struct error *e);
+};
+extern const struct command commands[]; /* ends with an empty name */
+
+#define CLI_OK 0
+#define CLI_FAILED 1
+#define CLI_USAGE 2
+
+/* Parses a command's flags plus the global ones; --help prints and exits. *ret_args has argc entries of room. */
+int cli_parse(struct cli *c, const char *command, const struct option_spec *specs, bool stop_at_positional, int argc,
+	      char **argv, const char ***ret_args, int *ret_count, struct error *e);
+int cli_connect(struct cli *c, struct error *e);
+/* Fails with usage text when the number of arguments is not within [min, max]. */
+int cli_want_args(const char *command, int count, int min, int max, struct error *e);
+
+int cmd_get(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_describe(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_apply(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_delete(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_logs(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_exec(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_wait(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_top(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_completion(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_version(struct cli *c, int argc, char **argv, struct error *e);
+
+#endif
