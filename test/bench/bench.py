@@ -1,0 +1,253 @@
+#!/usr/bin/python3
+"""bench.py - what `make bench` runs: every figure beside its base, taken in the same run on the same machine.
+
+Sections: start (cold start beside a bare QEMU boot), warm (requests through the gateway beside HAProxy with a static server),
+api (GET, durable create and watch fan-out beside etcd on the same disk), memory (of each process). Prints a table; judges
+nothing. The ratios, not the times, are what can be compared between machines.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+os.environ.setdefault("BUILD", "release")
+
+from cluster import ROOT, Cluster, free_port, request, until  # noqa: E402
+
+TOOLS = ROOT / "build" / os.environ["BUILD"] / "bench"
+rows = []
+
+
+def report(section, what, value, base="", ratio=None):
+    rows.append((section, what, value, base, "" if ratio is None else f"{ratio:.2f}"))
+    print(f"{section:8} {what:46} {value:>22}   {base:38} {rows[-1][4]:>8}", flush=True)
+
+
+def run(*args, **kw):
+    return subprocess.run([str(a) for a in args], check=True, text=True, capture_output=True, **kw).stdout
+
+
+def wrk(url, *, connections=64, seconds=8, script=None, headers=()):
+    args = ["wrk", "-t", "1", "-c", connections, "-d", f"{seconds}s"]
+    for h in headers:
+        args += ["-H", h]
+    if script:
+        args += ["-s", script]
+    out = run(*args, url)
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    if errors:
+        raise SystemExit(f"{errors[1]} answers of {url} were errors")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+
+
+# ---- cold start ----
+
+
+def bench_start(c):
+    bare = statistics.median(float(run(HERE / "bare_boot.sh", TOOLS.parent / "guest")) for _ in range(5))
+    times, waterfalls = [], []
+    for n in range(7):
+        begun = time.monotonic()
+        assert c.get(f"/hello/cold-{n}").status == 200
+        times.append((time.monotonic() - begun) * 1000)
+        waterfalls.append(c.instance(f"hello-cold-{n}")["status"]["wake"])
+        c.berthctl("delete", "instance", f"hello-cold-{n}")
+    cold = statistics.median(times)
+    report("start", "request to first byte, cold, median of 7", f"{cold:.0f} ms", f"bare boot to init {bare:.0f} ms", cold / bare)
+    for step in ("queuedMs", "scheduledMs", "diskMs", "createMs", "bootMs", "appMs", "totalMs"):
+        report("start", f"  {step[:-2]}", f"{statistics.median(w.get(step, 0) for w in waterfalls):.0f} ms")
+    begun = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = [a.status for a in pool.map(lambda n: c.get(f"/hello/many-{n}"), range(20))]
+    report("start", "20 cold IDs at once: answered", f"{answers.count(200)} of 20", f"within {time.monotonic() - begun:.1f} s")
+    memory(c, 20)
+    for n in range(20):
+        c.berthctl("delete", "instance", f"hello-many-{n}", "--wait=false")
+
+
+# ---- warm requests ----
+
+STATIC_CFG = """
+global
+    maxconn 20000
+    nbthread 1
+defaults
+    mode http
+    timeout client 60s
+    timeout server 60s
+    timeout connect 5s
+    option http-keep-alive
+frontend f
+    bind 127.0.0.1:{port}
+    default_backend b
+backend b
+    server s {address}:8080
+"""
+
+
+def bench_warm(c):
+    c.get("/hello/warm")
+    address = c.instance("hello-warm")["status"]["address"]
+    port = free_port()
+    cfg = c.state / "static.cfg"
+    cfg.write_text(STATIC_CFG.format(port=port, address=address))
+    # The packet rules let only the gateway's user into VMs.
+    proxy = subprocess.Popen(["setpriv", "--reuid", "haproxy", "--clear-groups", "haproxy", "-db", "-f", cfg])
+    try:
+        until("the static HAProxy", lambda: request(f"http://127.0.0.1:{port}/hello/warm").status == 200)
+        # Alternating, so that drift of the machine falls on both alike.
+        ours, static = [], []
+        for _ in range(3):
+            ours.append(wrk(f"{c.gateway}/hello/warm", seconds=5))
+            static.append(wrk(f"http://127.0.0.1:{port}/hello/warm", seconds=5))
+    finally:
+        proxy.terminate()
+        proxy.wait()
+    a, b = statistics.median(ours), statistics.median(static)
+    report("warm", "requests/s through the gateway, 64 clients", f"{a:.0f}/s", f"static HAProxy {b:.0f}/s", a / b)
+
+
+# ---- the API ----
+
+POST_LUA = """
+local n = 0
+local id = math.random(1000000000)
+request = function()
+  n = n + 1
+  local name = string.format("b%d-%d", id, n)
+  return wrk.format("POST", "{path}", {{["Authorization"]="Bearer {token}", ["Content-Type"]="application/json"}},
+    string.format('{{"metadata":{{"name":"%s"}},"data":{{"k":"{value}"}}}}', name))
+end
+"""
+PUT_LUA = """
+local n = 0
+request = function()
+  n = n + 1
+  return wrk.format("POST", "/v3/kv/put", {{["Content-Type"]="application/json"}},
+    string.format('{{"key":"%s","value":"{value}"}}', "{prefix}" .. string.format("%08d", n)))
+end
+"""
+
+
+def bench_api(c, scratch):
+    path = "/api/v1/namespaces/default/configmaps"
+    disk = float(run(TOOLS / "sync_rate", c.state))
+    value = "x" * 900
+    auth = [f"Authorization: Bearer {c.token()}"]
+    ca = c.state / "apiserver/pki/ca.crt"
+    with etcd(scratch) as etcd_url:
+        script = scratch / "post.lua"
+        script.write_text(POST_LUA.format(path=path, token=c.token(), value=value))
+        created = wrk(c.api_url, script=script)
+        script.write_text(PUT_LUA.format(value=value, prefix="YmVuY2gt"))
+        put = wrk(etcd_url, script=script)
+        report("api", "durable creates of 1 KiB, 64 clients, TLS", f"{created:.0f}/s", f"fdatasync {disk:.0f}/s", created / disk)
+        report("api", "", "", f"etcd JSON put {put:.0f}/s", created / put)
+
+        c.api(path, "POST", {"metadata": {"name": "one"}, "data": {"k": value}})
+        got = wrk(f"{c.api_url}{path}/one", headers=auth)
+        script.write_text('request = function() return wrk.format("POST", "/v3/kv/range", {["Content-Type"]="application/json"}, '
+                          "'{\"key\":\"YmVuY2gtMDAwMDAwMDE=\"}') end")
+        ranged = wrk(etcd_url, script=script)
+        report("api", "GET of 1 KiB, 64 clients, TLS", f"{got:.0f}/s", f"etcd JSON range {ranged:.0f}/s", got / ranged)
+
+        ours = run(TOOLS / "fanout", "--ca", ca, "--token", c.token(),
+                   "--url", f"{c.api_url}{path}?watch=true&fieldSelector=metadata.name%3Done",
+                   "--trigger-method", "PATCH", "--trigger-url", f"{c.api_url}{path}/one",
+                   "--trigger-content-type", "application/merge-patch+json", "--trigger-body", '{"data":{"round":"%"}}').split()
+        theirs = run(TOOLS / "fanout", "--url", f"{etcd_url}/v3/watch", "--body", '{"create_request":{"key":"d2F0Y2g="}}',
+                     "--trigger-url", f"{etcd_url}/v3/kv/put", "--trigger-body", '{"key":"d2F0Y2g=","value":"%AAA"}').split()
+        report("api", "one event to 1,000 watchers, median, TLS", f"{ours[0]} ms (max {ours[1]})",
+               f"etcd JSON watch {theirs[0]} ms (max {theirs[1]})", float(ours[0]) / float(theirs[0]))
+
+
+class etcd:
+    def __init__(self, scratch):
+        self.client, self.peer, self.dir = free_port(), free_port(), scratch / "etcd"
+
+    def __enter__(self):
+        url = f"http://127.0.0.1:{self.client}"
+        peer = f"http://127.0.0.1:{self.peer}"
+        self.process = subprocess.Popen(
+            ["etcd", "--data-dir", self.dir, "--listen-client-urls", url, "--advertise-client-urls", url,
+             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
+             "--log-level", "error"], stderr=subprocess.DEVNULL)
+
+        def healthy():
+            try:
+                return request(f"{url}/health").status == 200
+            except OSError:
+                return False
+
+        until("etcd", healthy)
+        return url
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+# ---- memory ----
+
+
+def resident_mib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def memory(c, vms):
+    for name in ("apiserver", "scheduler", "agent", "gateway"):
+        report("memory", f"{name}, {vms} VMs running", f"{resident_mib(c.pid(name)):.1f} MiB")
+
+
+def bench_memory_10k(scratch):
+    """A fresh apiserver holding 10,000 objects of 1 KiB."""
+    c = Cluster(scratch / "memory")
+    try:
+        c.up("--no-example")
+        path = "/api/v1/namespaces/default/configmaps"
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: c.api(path, "POST", {"metadata": {"name": f"m{n}"}, "data": {"k": "x" * 900}}), range(10000)))
+        report("memory", "apiserver, 10,000 objects of 1 KiB", f"{resident_mib(c.pid('apiserver')):.1f} MiB")
+    finally:
+        c.down()
+
+
+def main():
+    wanted = sys.argv[1:] or ["start", "warm", "api", "memory"]
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")))
+    scratch.chmod(0o755)  # HAProxy and QEMU run as users of their own
+    print(f"{'section':8} {'what':46} {'Berth':>22}   {'base, in the same run':38} {'ratio':>8}")
+    c = Cluster(scratch / "state")
+    try:
+        c.up()
+        if "start" in wanted:
+            bench_start(c)
+        if "warm" in wanted:
+            bench_warm(c)
+        if "api" in wanted:
+            bench_api(c, scratch)
+    finally:
+        c.down()
+    if "memory" in wanted:
+        bench_memory_10k(scratch)
+    shutil.rmtree(scratch)
+    out = os.environ.get("BENCH_JSON")
+    if out:
+        pathlib.Path(out).write_text(json.dumps([dict(zip(("section", "what", "value", "base", "ratio"), r)) for r in rows]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The main job: apply a Container, ask for an ID, get an answer from inside its own VM. Real VMs, real everything."""
+
+import concurrent.futures
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+from cluster import ROOT, Cluster, until, vm_processes
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    # pytest's own temporary folders are closed to the users that HAProxy and QEMU run as.
+    folder = tempfile.mkdtemp(prefix="berth-e2e-", dir="/var/tmp")
+    os.chmod(folder, 0o755)
+    c = Cluster(f"{folder}/state")
+    try:
+        c.up()
+        yield c
+    finally:
+        c.down()
+        os.rmdir(folder)
+    leftovers = subprocess.run(["nft", "list", "tables"], text=True, capture_output=True).stdout
+    assert not c.state.exists() and "inet berth" not in leftovers and not vm_processes()
+
+
+def test_hello_answers_from_inside_its_vm(cluster):
+    answer = cluster.get("/hello/u-1")
+    assert answer.status == 200, answer
+    hello = answer.json()
+    assert hello["id"] == "u-1" and hello["instance"] == "hello-u-1" and hello["revision"] == "hello-1"
+    host = open("/proc/sys/kernel/random/boot_id").read().strip()
+    assert hello["bootId"] != host and len(hello["bootId"]) == 36
+    assert "cloud-amd64" in hello["kernel"]
+    status = cluster.instance("hello-u-1")["status"]
+    assert status["phase"] == "Ready" and status["bootId"] == hello["bootId"]
+    assert status["location"] == hello["location"]
+
+
+def test_an_id_keeps_its_vm_and_another_gets_another(cluster):
+    first, again, other = (cluster.get(f"/hello/{i}").json() for i in ("u-1", "u-1", "u-2"))
+    assert first["bootId"] == again["bootId"]
+    assert other["bootId"] != first["bootId"] and other["id"] == "u-2"
+
+
+def test_a_hundred_first_requests_start_one_vm(cluster):
+    before = set(cluster.domains())
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: cluster.get("/hello/stampede"), range(100)))
+    assert [a.status for a in answers] == [200] * 100
+    assert len({a.json()["bootId"] for a in answers}) == 1
+    assert len(set(cluster.domains()) - before) == 1
+
+
+def test_sleep_and_wake(cluster):
+    cluster.deploy("nap", sleepAfter="2s")
+    first = cluster.get("/nap/a").json()
+    until("nap-a to fall asleep", lambda: cluster.phase("nap-a") == "Asleep", 60)
+    second = cluster.get("/nap/a")
+    assert second.status == 200 and second.json()["bootId"] != first["bootId"]
+
+
+def test_a_request_under_way_holds_sleep_off(cluster):
+    cluster.deploy("hold", sleepAfter="1s")
+    boot = cluster.get("/hold/a").json()["bootId"]
+    slow = cluster.get("/hold/a/slow?seconds=6")
+    assert slow.status == 200
+    assert cluster.get("/hold/a").json()["bootId"] == boot
+
+
+def test_agent_killed_vm_lives(cluster):
+    boot = cluster.get("/hello/u-1").json()["bootId"]
+    cluster.kill("agent")
+    assert cluster.get("/hello/u-1").json()["bootId"] == boot
+    cluster.up("--no-example")
+    until("the agent to speak for hello-u-1 again", lambda: cluster.berthctl("exec", "hello-u-1", "--", "true", check=False).returncode == 0)
+    assert cluster.get("/hello/u-1").json()["bootId"] == boot
+    assert cluster.get("/hello/u-new-agent").status == 200
+
+
+def test_no_acknowledged_write_is_lost(cluster):
+    path = "/api/v1/namespaces/default/configmaps"
+    acknowledged, stop, lock = [], threading.Event(), threading.Lock()
+
+    def write(worker):
+        n = 0
+        while not stop.is_set():
+            name = f"w{worker}-{n}"
+            try:
+                a = cluster.api(path, "POST", {"metadata": {"name": name}, "data": {"n": str(n)}}, timeout=5)
+            except OSError:
+                time.sleep(0.02)
+                continue
+            if a.status == 201:
+                with lock:
+                    acknowledged.append((name, int(a.json()["metadata"]["resourceVersion"])))
+                n += 1
+            elif a.status == 409:
+                n += 1
+
+    workers = [threading.Thread(target=write, args=(w,)) for w in range(8)]
+    for w in workers:
+        w.start()
+    for _ in range(5):
+        seen = len(acknowledged)
+        until("writes to go on", lambda: len(acknowledged) > seen + 50, 30, 0.02)
+        cluster.kill("apiserver")
+        cluster.up("--no-example")
+    stop.set()
+    for w in workers:
+        w.join()
+    listed = {o["metadata"]["name"]: int(o["metadata"]["resourceVersion"]) for o in cluster.api(path).json()["items"]}
+    lost = [name for name, version in acknowledged if listed.get(name) != version]
+    assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged writes are gone: {lost[:5]}"
+    versions = [version for _, version in acknowledged]
+    assert len(set(versions)) == len(versions)
+
+
+def test_rollout_over_three_instances(cluster):
+    cluster.deploy("roll")
+    for i in "abc":
+        assert cluster.get(f"/roll/{i}").status == 200
+    subprocess.run([ROOT / "hack/build-hello", f"{cluster.registry}/hello:v2", str(ROOT / "build" / cluster.build)],
+                   check=True, env=dict(cluster.env, HELLO_VERSION="v2"))
+    cluster.deploy("roll", image=f"{cluster.registry}/hello:v2")
+
+    def finished():
+        status = cluster.object("container", "roll")["status"]
+        return status if status["updatedRevision"] == "roll-2" and status["rollout"]["phase"] == "Complete" else None
+
+    status = until("the rollout to be complete", finished, 180)
+    assert status["currentRevision"] == "roll-2"
+    for i in "abc":
+        s = cluster.instance(f"roll-{i}")["status"]
+        assert s["phase"] == "Ready" and s["imageDigest"] == status["imageDigest"] and s["revision"] == "roll-2"
+        assert cluster.get(f"/roll/{i}").json()["revision"] == "roll-2"
+
+
+def test_max_instances_is_never_exceeded(cluster):
+    cluster.deploy("few", maxInstances=1)
+    assert cluster.get("/few/a").status == 200
+    refused = cluster.get("/few/b", timeout=170)
+    assert refused.status == 503 and refused.headers["Retry-After"]
+    assert b"maxInstances" in refused.body
+    placement = cluster.instance("few-b")["status"]
+    assert placement["phase"] == "Pending"
+
+
+def test_exec_logs_and_exit_codes(cluster):
+    cluster.get("/hello/u-1")
+    r = cluster.berthctl("exec", "hello-u-1", "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
+    assert (r.returncode, r.stdout, r.stderr) == (7, "out\n", "err\n")
+    r = cluster.berthctl("exec", "-i", "hello-u-1", "--", "cat", input="through and back\n" * 1000)
+    assert r.stdout == "through and back\n" * 1000
+    assert "listening" in cluster.berthctl("logs", "hello-u-1").stdout
+
+
+@pytest.mark.parametrize("path,status", [("/hello/", 400), ("/nowhere", 404), ("/hello/" + "x" * 300, 400)])
+def test_requests_that_lead_nowhere(cluster, path, status):
+    assert cluster.get(path).status == status
+
+
+def test_a_vm_is_reached_by_the_gateway_alone(cluster):
+    cluster.get("/hello/u-1")
+    address = cluster.instance("hello-u-1")["status"]["address"]
+    with pytest.raises(OSError):
+        socket.create_connection((address, 8080), timeout=3)
+    script = "wget -T 3 -q -O - http://{}:{}/ || echo refused"
+    for host, port in (("169.254.1.1", cluster.ports["NODE_PORT"]), ("169.254.1.1", 22), ("169.254.169.254", 80)):
+        r = cluster.berthctl("exec", "hello-u-1", "--", "sh", "-c", script.format(host, port))
+        assert r.stdout.strip() == "refused"
+
+
+BAD = {
+    "not YAML": ("a: [", "invalid YAML"),
+    "unknown field": (json.dumps({"apiVersion": "berth.dev/v1", "kind": "Container", "metadata": {"name": "bad"},
+                                  "spec": {"image": "x", "imagee": "y"}}), "imagee"),
+    "wrong type": (json.dumps({"apiVersion": "berth.dev/v1", "kind": "Container", "metadata": {"name": "bad"},
+                               "spec": {"image": 5}}), "spec.image"),
+    "out of bounds": (json.dumps({"apiVersion": "berth.dev/v1", "kind": "Container", "metadata": {"name": "bad"},
+                                  "spec": {"image": "x", "maxInstances": -1}}), "spec.maxInstances"),
+    "bad name": (json.dumps({"apiVersion": "berth.dev/v1", "kind": "Container", "metadata": {"name": "Bad_Name"},
+                             "spec": {"image": "x"}}), "metadata.name"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_manifests_are_refused_with_the_reason(cluster, case):
+    text, names = BAD[case]
+    path = "/apis/berth.dev/v1/namespaces/default/containers?fieldValidation=Strict"
+    kind = "application/yaml" if case == "not YAML" else "application/json"
+    answer = cluster.api(path, "POST", text.encode(), kind)
+    assert 400 <= answer.status < 500
+    status = answer.json()
+    assert status["kind"] == "Status" and status["status"] == "Failure" and names in json.dumps(status)
+
+
+def test_oversized_and_broken_json(cluster):
+    path = "/api/v1/namespaces/default/configmaps"
+    big = cluster.api(path, "POST", {"metadata": {"name": "big"}, "data": {"k": "x" * (4 << 20)}})
+    assert big.status == 413 and big.json()["reason"] == "RequestEntityTooLarge"
+    assert cluster.api(path, "POST", b'{"metadata": {"name": ').status == 400
+    assert cluster.api(path, "POST", b"[" * 100000).status == 400
+
+
+def test_delete_takes_the_vm_away(cluster):
+    assert cluster.get("/hello/brief").status == 200
+    uid = cluster.instance("hello-brief")["metadata"]["uid"]
+    assert any(uid[:8] in d for d in cluster.domains())
+    cluster.berthctl("delete", "instance", "hello-brief", timeout=120)
+    assert not any(uid[:8] in d for d in cluster.domains())
