@@ -64,10 +64,16 @@ static void show(const struct image *img, struct image_status *ret)
 {
 	const struct image_view *v = &img->pub;
 
-	*ret = (struct image_status){.digest = img->digest, .reference = img->reference, .phase = v->phase,
-				     .percent = v->percent, .bytes_done = v->bytes_done, .bytes_total = v->bytes_total,
-				     .bytes_per_second = v->bytes_per_second, .disk_bytes = v->disk_bytes,
-				     .message = v->message, .path = v->phase == IMAGE_READY ? img->path : NULL};
+	*ret = (struct image_status){.digest = img->digest,
+				     .reference = img->reference,
+				     .phase = v->phase,
+				     .percent = v->percent,
+				     .bytes_done = v->bytes_done,
+				     .bytes_total = v->bytes_total,
+				     .bytes_per_second = v->bytes_per_second,
+				     .disk_bytes = v->disk_bytes,
+				     .message = v->message,
+				     .path = v->phase == IMAGE_READY ? img->path : NULL};
 }
 
 /* ---- what the threads have to say ---- */
@@ -111,7 +117,8 @@ static void on_async(uv_async_t *async)
 	pthread_mutex_lock(&s->lock);
 	reap(s);
 	pthread_mutex_unlock(&s->lock);
-	/* The callback may want more images (the list grows at its end) and drop some (they stay until the next reap). */
+	/* The callback may want more images (the list grows at its end) and drop some (they stay until the next reap).
+	 */
 	for (size_t i = 0; i < s->count; i++) {
 		struct image_status status;
 
@@ -197,8 +204,10 @@ static void take_over(struct image_store *s, const char *name)
 
 	img->present = true;
 	img->config = xstrdup(rec.config);
-	img->now = (struct image_view){.phase = untouched ? IMAGE_READY : IMAGE_PENDING, .percent = untouched ? 100 : 99,
-				       .bytes_done = rec.transfer_bytes, .bytes_total = rec.transfer_bytes,
+	img->now = (struct image_view){.phase = untouched ? IMAGE_READY : IMAGE_PENDING,
+				       .percent = untouched ? 100 : 99,
+				       .bytes_done = rec.transfer_bytes,
+				       .bytes_total = rec.transfer_bytes,
 				       .disk_bytes = rec.disk_bytes};
 	img->pub = img->now;
 }
@@ -219,8 +228,8 @@ static int make_folders(struct image_store *s, const char *state_dir, struct err
 	s->folders = (struct image_folders){xasprintf("%s/blobs/sha256", state_dir), xasprintf("%s/images", state_dir),
 					    xasprintf("%s/tmp", state_dir)};
 	/* QEMU's own user must reach the images, and nobody else needs to see which there are. */
-	if (dir_make(state_dir, 0711, e) || dir_make(s->folders.blobs, 0700, e) || dir_make(s->folders.images, 0711, e) ||
-	    dir_make(s->folders.tmp, 0700, e))
+	if (dir_make(state_dir, 0711, e) || dir_make(s->folders.blobs, 0700, e) ||
+	    dir_make(s->folders.images, 0711, e) || dir_make(s->folders.tmp, 0700, e))
 		return -E_IO;
 	_free_ char *path = xasprintf("%s/.lock", s->folders.images);
 

@@ -1,9 +1,9 @@
 /*
  * image.h - the node's images: wanted by digest, pulled in the background, ready as one read-only squashfs each.
  *
- * Layout below the state folder: blobs/sha256/<hex> (verified, compressed layers, shared between images; <hex>.part while
- * they come), images/<hex>.sqfs with images/<hex>.json (what it is; written last, so an image exists or it does not), and
- * tmp/ (emptied at start). No layer is ever unpacked into a folder.
+ * Layout below the state folder: blobs/sha256/<hex> (verified, compressed layers, shared between images; <hex>.part
+ * while they come), images/<hex>.sqfs with images/<hex>.json (what it is; written last, so an image exists or it does
+ * not), and tmp/ (emptied at start). No layer is ever unpacked into a folder.
  *
  * Threads: all functions are for the loop's thread; pulls and checks run on threads of the store's own (two images at a
  * time, three layers each). `changed` is called on the loop. Ownership: structs returned are valid until the loop runs
@@ -28,7 +28,7 @@ struct image_status {
 	const char *digest;    /* "sha256:<hex>" */
 	const char *reference; /* "registry/repository@digest" */
 	enum image_phase phase;
-	int percent;		     /* of the whole way to Ready: 90 % is the transfer, 10 % the conversion */
+	int percent;			 /* of the whole way to Ready: 90 % is the transfer, 10 % the conversion */
 	int64_t bytes_done, bytes_total; /* compressed; total 0 while unknown */
 	int64_t bytes_per_second;	 /* of the running transfer */
 	int64_t disk_bytes;		 /* of the squashfs once Ready */
@@ -46,8 +46,8 @@ struct image_store_options {
 };
 
 struct image_store;
-/* Makes the folders, sweeps leftovers, and takes over the images of an earlier run: those whose size, time and inode are
- * as recorded are Ready at once and their checksum is verified in the background, others after it; corrupt ones are
+/* Makes the folders, sweeps leftovers, and takes over the images of an earlier run: those whose size, time and inode
+ * are as recorded are Ready at once and their checksum is verified in the background, others after it; corrupt ones are
  * made anew as soon as they are wanted. */
 int image_store_open(uv_loop_t *loop, const struct image_store_options *opt, struct image_store **ret, struct error *e);
 /* Stops all pulls (their partial downloads stay) and waits for the threads; the loop need not run. NULL-safe. The
@@ -55,9 +55,9 @@ int image_store_open(uv_loop_t *loop, const struct image_store_options *opt, str
  * this up for a minute; a process that is about to end need not call it. */
 void image_store_close(struct image_store *s);
 
-/* Wants an image: `reference` must hold a digest. Idempotent; a failed one is tried again by itself after 1 s, 2 s, 4 s …
- * 5 min (at once 5 min when the image itself is at fault). urgent: an instance waits; the image goes to the front of the
- * queue, is tried at once when it becomes urgent, and then at least every 30 s. Errors: E_INVALID. */
+/* Wants an image: `reference` must hold a digest. Idempotent; a failed one is tried again by itself after 1 s, 2 s, 4 s
+ * … 5 min (at once 5 min when the image itself is at fault). urgent: an instance waits; the image goes to the front of
+ * the queue, is tried at once when it becomes urgent, and then at least every 30 s. Errors: E_INVALID. */
 int image_want(struct image_store *s, const char *reference, bool urgent, struct error *e);
 /* Not wanted any more: an unfinished pull stops and the image leaves the list; a finished one stays. */
 void image_unwant(struct image_store *s, const char *digest);
@@ -75,8 +75,8 @@ struct json *image_prefetch_json(struct image_store *s, struct arena *a);
 /* Node.status.images: [{names: [reference], sizeBytes}] of those that are Ready. */
 struct json *image_list_json(struct image_store *s, struct arena *a);
 
-/* `berth-agent image pull|list|verify …`: a debugging tool that works on a state folder without an apiserver. argv[0] is
- * "image". Returns the exit code. */
+/* `berth-agent image pull|list|verify …`: a debugging tool that works on a state folder without an apiserver. argv[0]
+ * is "image". Returns the exit code. */
 int image_cli_main(int argc, char **argv);
 
 #endif

@@ -70,7 +70,7 @@ struct fetch {
 	int fd; /* of the part */
 	int64_t have;
 	struct sha256 *hash; /* of what the part has */
-	bool resumed; /* the transfer began behind bytes that came earlier */
+	bool resumed;	     /* the transfer began behind bytes that came earlier */
 };
 
 char *image_blob_path(struct arena *a, const char *folder, const char *digest)
@@ -204,14 +204,16 @@ static int transfer(struct fetch *f, struct error *e)
 	bool restarted = false;
 
 	f->resumed = f->have > 0;
-	int r = registry_read_blob(f->s->registry, f->s->reference, NULL, f->d->digest, f->have, on_bytes, f, &restarted, e);
+	int r = registry_read_blob(f->s->registry, f->s->reference, NULL, f->d->digest, f->have, on_bytes, f,
+				   &restarted, e);
 
 	if (!r && restarted) {
 		r = part_restart(f, e);
 		return r ? r : error_set(e, E_UNAVAILABLE, "the registry cannot resume transfers");
 	}
 	if (!r && f->have < f->d->size)
-		return error_set(e, E_UNAVAILABLE, "it ended after %lld of %lld bytes", (long long)f->have, (long long)f->d->size);
+		return error_set(e, E_UNAVAILABLE, "it ended after %lld of %lld bytes", (long long)f->have,
+				 (long long)f->d->size);
 	return r;
 }
 

@@ -44,7 +44,8 @@ int image_build_index(struct image_build_layer *l, struct image_budget *budget, 
 		return r;
 	if (!streq(diff_id, l->diff_id)) {
 		image_index_free(&index);
-		return error_set(e, E_INVALID, "its content is %s, and the image's configuration says %s", diff_id, l->diff_id);
+		return error_set(e, E_INVALID, "its content is %s, and the image's configuration says %s", diff_id,
+				 l->diff_id);
 	}
 	l->index = index;
 	return 0;
@@ -60,7 +61,8 @@ static int on_tar(void *user, const void *data, size_t len, struct error *e)
 /* Those a Linux file system has, but for the ones the overlay over this image would take for its own. */
 static bool xattr_wanted(const char *name, size_t size)
 {
-	if (!name || strlen(name) > XATTR_NAME_MAX_LEN || size > XATTR_VALUE_MAX || str_starts(name, "trusted.overlay."))
+	if (!name || strlen(name) > XATTR_NAME_MAX_LEN || size > XATTR_VALUE_MAX ||
+	    str_starts(name, "trusted.overlay."))
 		return false;
 	return str_starts(name, "user.") || str_starts(name, "security.") || str_starts(name, "trusted.");
 }
@@ -99,8 +101,11 @@ static char type_of(struct archive_entry *entry)
 
 static int fill_header(struct archive_entry *entry, const char *path, struct image_tar_header *ret, struct error *e)
 {
-	struct image_tar_header h = {.path = path, .type = type_of(entry), .mode = archive_entry_perm(entry),
-				     .uid = archive_entry_uid(entry), .gid = archive_entry_gid(entry),
+	struct image_tar_header h = {.path = path,
+				     .type = type_of(entry),
+				     .mode = archive_entry_perm(entry),
+				     .uid = archive_entry_uid(entry),
+				     .gid = archive_entry_gid(entry),
 				     .mtime = image_clamp_time(archive_entry_mtime(entry))};
 
 	if (h.uid < 0 || h.uid >= UINT32_MAX || h.gid < 0 || h.gid >= UINT32_MAX)
@@ -140,7 +145,8 @@ static int copy_data(struct writer *w, struct image_layer *layer, int64_t size, 
 		if (!n)
 			return image_tar_zeros(&w->tar, size - at, e);
 		if (offset < at || offset > size || (int64_t)n > size - offset)
-			return error_set(e, E_INVALID, "the archive is damaged: a file has more data than its header says");
+			return error_set(e, E_INVALID,
+					 "the archive is damaged: a file has more data than its header says");
 		if (w->b->cancel && atomic_load_explicit(w->b->cancel, memory_order_relaxed))
 			return error_set(e, E_UNAVAILABLE, "stopped");
 		r = image_tar_zeros(&w->tar, offset - at, e);
@@ -160,9 +166,14 @@ static int write_other_names(struct writer *w, struct archive_entry *entry, uint
 	int r = 0;
 
 	if (h.type == '0')
-		h = (struct image_tar_header){.type = '1', .link = w->path.data, .mode = h.mode, .uid = h.uid, .gid = h.gid,
+		h = (struct image_tar_header){.type = '1',
+					      .link = w->path.data,
+					      .mode = h.mode,
+					      .uid = h.uid,
+					      .gid = h.gid,
 					      .mtime = h.mtime};
-	for (name = image_tree_next(w->tree, name); !r && name != IMAGE_TREE_NONE; name = image_tree_next(w->tree, name)) {
+	for (name = image_tree_next(w->tree, name); !r && name != IMAGE_TREE_NONE;
+	     name = image_tree_next(w->tree, name)) {
 		image_tree_path(w->tree, name, &w->other);
 		h.path = w->other.data;
 		if (h.type != '1')
@@ -222,7 +233,8 @@ static int write_implied(struct writer *w, struct error *e)
 		if (name == IMAGE_TREE_NONE)
 			break;
 		image_tree_path(w->tree, name, &w->path);
-		r = image_tar_header(&w->tar, &(struct image_tar_header){.path = w->path.data, .type = '5', .mode = 0755}, e);
+		r = image_tar_header(&w->tar,
+				     &(struct image_tar_header){.path = w->path.data, .type = '5', .mode = 0755}, e);
 	}
 	return r;
 }
@@ -258,7 +270,9 @@ static int write_all(struct writer *w, struct error *e)
 
 int image_build(struct image_build *b, struct error *e)
 {
-	struct writer w = {.b = b, .tree = image_tree_new(), .path = BUF_INIT(IMAGE_TREE_PATH_MAX),
+	struct writer w = {.b = b,
+			   .tree = image_tree_new(),
+			   .path = BUF_INIT(IMAGE_TREE_PATH_MAX),
 			   .other = BUF_INIT(IMAGE_TREE_PATH_MAX)};
 	struct image_squash_options opt;
 	struct error own;

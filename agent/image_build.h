@@ -19,16 +19,18 @@ struct image_build_layer {
 struct image_build {
 	struct image_build_layer *layers; /* lowest first */
 	size_t count;
-	const char *output;   /* must not exist */
-	int64_t output_max;   /* bytes */
+	const char *output; /* must not exist */
+	int64_t output_max; /* bytes */
 	const atomic_bool *cancel;
 	void (*progress)(void *user, int64_t done, int64_t total); /* bytes of files; may be NULL */
 	void *user;
 };
 
-/* Fills l->index. Errors: E_INVALID (damaged, or not what diff_id says), E_TOO_LARGE, E_UNAVAILABLE (cancelled), E_IO. */
+/* Fills l->index. Errors: E_INVALID (damaged, or not what diff_id says), E_TOO_LARGE, E_UNAVAILABLE (cancelled), E_IO.
+ */
 int image_build_index(struct image_build_layer *l, struct image_budget *budget, struct error *e);
-/* Writes the output, unsynced; frees the layers' indexes. On failure the output is removed. Errors: those above, E_NO_SPACE. */
+/* Writes the output, unsynced; frees the layers' indexes. On failure the output is removed. Errors: those above,
+ * E_NO_SPACE. */
 int image_build(struct image_build *b, struct error *e);
 
 #endif

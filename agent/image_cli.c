@@ -35,7 +35,8 @@ static void on_changed(void *user, const struct image_status *s)
 	bytes_human((uint64_t)s->bytes_total, total, sizeof(total));
 	bytes_human((uint64_t)(s->bytes_per_second > 0 ? s->bytes_per_second : 0), rate, sizeof(rate));
 	if (c->tty)
-		fprintf(stderr, "\r\033[K%s %d%% %s of %s, %s/s", image_phase_name(s->phase), s->percent, done, total, rate);
+		fprintf(stderr, "\r\033[K%s %d%% %s of %s, %s/s", image_phase_name(s->phase), s->percent, done, total,
+			rate);
 	if (s->phase != IMAGE_READY && s->phase != IMAGE_FAILED)
 		return;
 	if (c->tty)
@@ -85,7 +86,8 @@ static void do_list(struct cli *c)
 		struct image_status s;
 
 		image_nth(c->store, i, &s);
-		printf("%s %s %lld %s\n", image_phase_name(s.phase), s.reference, (long long)s.disk_bytes, s.path ? s.path : "-");
+		printf("%s %s %lld %s\n", image_phase_name(s.phase), s.reference, (long long)s.disk_bytes,
+		       s.path ? s.path : "-");
 	}
 }
 
@@ -151,8 +153,10 @@ int image_cli_main(int argc, char **argv)
 	bool help = false;
 	const struct option_spec specs[] = {
 		{"state-dir", 's', OPT_STRING, &opt.state_dir, "DIR", "Folder for everything this node keeps"},
-		{"insecure-registry", 0, OPT_LIST, &insecure, "HOST[:PORT]", "Do not insist on valid TLS for this registry"},
-		{"registry-ca", 0, OPT_STRING, &opt.registry.ca_file, "FILE", "Certificates that registries are verified with"},
+		{"insecure-registry", 0, OPT_LIST, &insecure, "HOST[:PORT]",
+		 "Do not insist on valid TLS for this registry"},
+		{"registry-ca", 0, OPT_STRING, &opt.registry.ca_file, "FILE",
+		 "Certificates that registries are verified with"},
 		{"unpacked-max", 0, OPT_QUANTITY, &opt.unpacked_max, "BYTES", "Largest image, unpacked"},
 		{"help", 'h', OPT_BOOL, &help, NULL, "Show this help"},
 		{0}};

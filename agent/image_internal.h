@@ -32,12 +32,12 @@ struct image {
 	char *config;			 /* JSON text, once present */
 	struct image_view now, pub;
 	bool wanted, urgent;
-	bool hidden;   /* of the loop's side alone: dropped, but a thread may still be at it */
-	bool cancelled; /* the running pull was stopped on purpose */
-	bool present;  /* file and record are there */
-	bool verified; /* the file's checksum was right in this run */
-	bool busy;     /* a thread works on it */
-	bool dirty;    /* `now` differs from `pub` */
+	bool hidden;	   /* of the loop's side alone: dropped, but a thread may still be at it */
+	bool cancelled;	   /* the running pull was stopped on purpose */
+	bool present;	   /* file and record are there */
+	bool verified;	   /* the file's checksum was right in this run */
+	bool busy;	   /* a thread works on it */
+	bool dirty;	   /* `now` differs from `pub` */
 	unsigned failures; /* in a row */
 	int64_t retry_at;  /* time_mono_ms() */
 	atomic_bool stop;

@@ -1,9 +1,9 @@
 /*
  * image_layer.c - one layer through libarchive; see image_layer.h.
  *
- * Two archives are chained: `raw` decompresses the blob, `tar` parses what comes out. Names are bytes. In a UTF-8 locale
- * libarchive would normalise those of pax headers; in the C locale it finds that they cannot be converted, says so with a
- * warning, and leaves them as they are. So that is the thread's locale while it reads headers.
+ * Two archives are chained: `raw` decompresses the blob, `tar` parses what comes out. Names are bytes. In a UTF-8
+ * locale libarchive would normalise those of pax headers; in the C locale it finds that they cannot be converted, says
+ * so with a warning, and leaves them as they are. So that is the thread's locale while it reads headers.
  */
 #include "agent/image_layer.h"
 
@@ -246,9 +246,11 @@ static int names_add(struct index_builder *b, const char *text, const char *what
 	if (!text)
 		return error_set(e, E_INVALID, "an entry has a %s that cannot be read", what);
 	if (n > IMAGE_PATH_MAX)
-		return error_set(e, E_INVALID, "an entry has a %s longer than %u bytes (%.64s…)", what, IMAGE_PATH_MAX - 1, text);
+		return error_set(e, E_INVALID, "an entry has a %s longer than %u bytes (%.64s…)", what,
+				 IMAGE_PATH_MAX - 1, text);
 	if (b->budget && atomic_fetch_add(&b->budget->names, (long long)n) + (long long)n > IMAGE_NAMES_MAX)
-		return error_set(e, E_TOO_LARGE, "the image has more than %lld bytes of file names", (long long)IMAGE_NAMES_MAX);
+		return error_set(e, E_TOO_LARGE, "the image has more than %lld bytes of file names",
+				 (long long)IMAGE_NAMES_MAX);
 	if (b->names_len + n > b->names_cap) {
 		b->names_cap = 2 * b->names_cap + 65536;
 		b->x.names = xrealloc(b->x.names, b->names_cap);

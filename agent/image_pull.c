@@ -79,7 +79,8 @@ static int run_layers(struct work *w, struct error *e)
 	pthread_t threads[IMAGE_LAYERS_AT_ONCE];
 	size_t n = 0;
 
-	while (n < ARRAY_SIZE(threads) && n < w->image->layer_count && !pthread_create(&threads[n], NULL, layers_main, w))
+	while (n < ARRAY_SIZE(threads) && n < w->image->layer_count &&
+	       !pthread_create(&threads[n], NULL, layers_main, w))
 		n++;
 	if (!n)
 		return error_set(e, E_UNAVAILABLE, "cannot start a thread");
@@ -118,9 +119,13 @@ static int check_space(struct work *w, struct error *e)
 
 static int convert(struct work *w, const char *output, struct error *e)
 {
-	struct image_build b = {.layers = w->layers, .count = w->image->layer_count, .output = output,
-				.output_max = w->p->unpacked_max + OUTPUT_SLACK, .cancel = w->p->stop,
-				.progress = on_converted, .user = w};
+	struct image_build b = {.layers = w->layers,
+				.count = w->image->layer_count,
+				.output = output,
+				.output_max = w->p->unpacked_max + OUTPUT_SLACK,
+				.cancel = w->p->stop,
+				.progress = on_converted,
+				.user = w};
 
 	return image_build(&b, e);
 }
@@ -129,7 +134,9 @@ static int convert(struct work *w, const char *output, struct error *e)
 static int commit(struct work *w, struct arena *a, const char *output, struct image_record *ret, struct error *e)
 {
 	const struct oci_image *image = w->image;
-	struct image_record rec = {.digest = w->p->digest, .reference = w->p->reference, .transfer_bytes = image->size,
+	struct image_record rec = {.digest = w->p->digest,
+				   .reference = w->p->reference,
+				   .transfer_bytes = image->size,
 				   .config = json_to_string(a, oci_config_to_json(a, &image->config))};
 	const char *path = image_file_path(a, w->p->folders->images, rec.digest);
 
@@ -151,7 +158,8 @@ static int pull_layers(struct work *w, struct arena *a, struct image_record *ret
 	char unique[9];
 
 	random_name(unique, sizeof(unique) - 1);
-	const char *output = arena_printf(a, "%s/%s-%s.sqfs", w->p->folders->tmp, w->p->digest + strlen("sha256:"), unique);
+	const char *output = arena_printf(a, "%s/%s-%s.sqfs", w->p->folders->tmp, w->p->digest + strlen("sha256:"),
+					  unique);
 	int r = check_space(w, e);
 
 	if (!r)
@@ -174,9 +182,13 @@ int image_pull(const struct image_pull *p, struct arena *a, struct image_record 
 
 	if (r)
 		return r;
-	w.source = (struct image_blob_source){.registry = p->registry, .reference = image.reference,
-					      .folder = p->folders->blobs, .locks = p->locks, .cancel = p->stop,
-					      .progress = on_blob_bytes, .user = &w};
+	w.source = (struct image_blob_source){.registry = p->registry,
+					      .reference = image.reference,
+					      .folder = p->folders->blobs,
+					      .locks = p->locks,
+					      .cancel = p->stop,
+					      .progress = on_blob_bytes,
+					      .user = &w};
 	w.budget.unpacked_max = p->unpacked_max;
 	w.budget.cancel = p->stop;
 	w.layers = arena_calloc(a, image.layer_count * sizeof(*w.layers));

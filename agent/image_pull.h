@@ -1,8 +1,8 @@
 /*
  * image_pull.h - the whole way of one image: registry → verified blobs → one squashfs → its record.
  *
- * Blocking; starts threads of its own for the layers and waits for them. Whatever it leaves behind when it fails or the process
- * dies is either reused (verified blobs, partial downloads) or lies in tmp/. Used by image_worker.c.
+ * Blocking; starts threads of its own for the layers and waits for them. Whatever it leaves behind when it fails or the
+ * process dies is either reused (verified blobs, partial downloads) or lies in tmp/. Used by image_worker.c.
  */
 #ifndef BERTH_AGENT_IMAGE_PULL_H
 #define BERTH_AGENT_IMAGE_PULL_H

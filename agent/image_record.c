@@ -29,7 +29,8 @@ char *image_file_path(struct arena *a, const char *folder, const char *digest)
 	return path_of(a, folder, digest, "sqfs");
 }
 
-int image_record_load(struct arena *a, const char *folder, const char *digest, struct image_record *ret, struct error *e)
+int image_record_load(struct arena *a, const char *folder, const char *digest, struct image_record *ret,
+		      struct error *e)
 {
 	static const struct json_options limits = {.max_bytes = RECORD_MAX};
 	const char *path = image_record_path(a, folder, digest);
@@ -64,7 +65,8 @@ int image_record_save(const char *folder, const struct image_record *r, struct e
 	_arena_ a = arena_new();
 	_buf_ text = BUF_INIT(RECORD_MAX);
 	struct json *doc = json_object(a), *config;
-	int err = json_parse(a, r->config, strlen(r->config), &(struct json_options){.max_bytes = RECORD_MAX}, &config, e);
+	int err = json_parse(a, r->config, strlen(r->config), &(struct json_options){.max_bytes = RECORD_MAX}, &config,
+			     e);
 
 	if (err)
 		return err;
@@ -138,7 +140,9 @@ int image_record_verify(const char *folder, const struct image_record *r, const 
 
 	if (err)
 		return err;
-	return streq(hex, r->sha256) ? 0 : error_set(e, E_INVALID, "%s is corrupt: it hashes to %s, recorded is %s", path, hex, r->sha256);
+	return streq(hex, r->sha256) ? 0
+				     : error_set(e, E_INVALID, "%s is corrupt: it hashes to %s, recorded is %s", path,
+						 hex, r->sha256);
 }
 
 static void *sync_main(void *fd)

@@ -1,8 +1,8 @@
 /*
  * image_record.h - images/<hex>.json: what the finished image beside it is, and how to tell that it is still that.
  *
- * Written after the squashfs and atomically, so its presence is what makes an image exist. Blocking. Used by image_pull.c
- * and image.c.
+ * Written after the squashfs and atomically, so its presence is what makes an image exist. Blocking. Used by
+ * image_pull.c and image.c.
  */
 #ifndef BERTH_AGENT_IMAGE_RECORD_H
 #define BERTH_AGENT_IMAGE_RECORD_H
@@ -24,7 +24,8 @@ char *image_record_path(struct arena *a, const char *folder, const char *digest)
 char *image_file_path(struct arena *a, const char *folder, const char *digest);
 
 /* Errors: E_NOT_FOUND; E_INVALID when it cannot be understood or speaks of another digest. */
-int image_record_load(struct arena *a, const char *folder, const char *digest, struct image_record *ret, struct error *e);
+int image_record_load(struct arena *a, const char *folder, const char *digest, struct image_record *ret,
+		      struct error *e);
 int image_record_save(const char *folder, const struct image_record *r, struct error *e);
 /* Has the squashfs the size, and has nobody written to it since (time, inode)? Errors: E_INVALID, E_NOT_FOUND. */
 int image_record_check(const char *folder, const struct image_record *r, bool *ret_untouched, struct error *e);

@@ -87,8 +87,9 @@ static int spawn(struct image_squash *s, int input, const char *path, const stru
 {
 	char mode[16], threads[24], epoch[64];
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-	const char *argv[] = {PROGRAM, "-comp", "lz4", "-quiet", "-no-progress", "-exit-on-error", "-mem", "128M",
-			      "-processors", threads, "-root-mode", mode, path, NULL};
+	const char *argv[] = {PROGRAM,		"-comp", "lz4",	 "-quiet",	"-no-progress",
+			      "-exit-on-error", "-mem",	 "128M", "-processors", threads,
+			      "-root-mode",	mode,	 path,	 NULL};
 	const char *environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C", epoch, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -96,7 +97,10 @@ static int spawn(struct image_squash *s, int input, const char *path, const stru
 
 	snprintf(mode, sizeof(mode), "%o", opt->root_mode & 07777);
 	snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%lld", (long long)opt->latest);
-	snprintf(threads, sizeof(threads), "%ld", processors < 1 ? 1 : processors > THREADS_MAX ? THREADS_MAX : processors);
+	snprintf(threads, sizeof(threads), "%ld",
+		 processors < 1		    ? 1
+		 : processors > THREADS_MAX ? THREADS_MAX
+					    : processors);
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
@@ -116,10 +120,12 @@ static int spawn(struct image_squash *s, int input, const char *path, const stru
 	return r;
 }
 
-int image_squash_start(const char *path, const struct image_squash_options *opt, struct image_squash **ret, struct error *e)
+int image_squash_start(const char *path, const struct image_squash_options *opt, struct image_squash **ret,
+		       struct error *e)
 {
 	struct image_squash *s = xcalloc(1, sizeof(*s));
-	struct rlimit file = {(rlim_t)opt->size_max, (rlim_t)opt->size_max}, memory = {MEMORY_MAX, MEMORY_MAX}, core = {0, 0};
+	struct rlimit file = {(rlim_t)opt->size_max, (rlim_t)opt->size_max}, memory = {MEMORY_MAX, MEMORY_MAX},
+		      core = {0, 0};
 	int ends[2] = {-1, -1};
 	int r = 0;
 

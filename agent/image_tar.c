@@ -10,12 +10,12 @@
 
 #define BLOCK 512
 #define PAX_MAX (1U << 20)
-#define OCTAL_MAX_8 07777777L	  /* what fits a field of 8 bytes */
+#define OCTAL_MAX_8 07777777L	    /* what fits a field of 8 bytes */
 #define OCTAL_MAX_12 077777777777LL /* of 12 */
 
 struct ustar {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2],
-		uname[32], gname[32], major[8], minor[8], prefix[155], pad[12];
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6],
+		version[2], uname[32], gname[32], major[8], minor[8], prefix[155], pad[12];
 };
 _Static_assert(sizeof(struct ustar) == BLOCK, "a tar header is one block");
 

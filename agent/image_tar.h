@@ -18,8 +18,8 @@ struct image_tar {
 
 struct image_tar_header {
 	const char *path, *link; /* link: target, or NULL */
-	char type;		 /* '0' file, '1' hard link, '2' symbolic link, '3' char, '4' block, '5' directory, '6' fifo */
-	unsigned mode;		 /* 07777 at most */
+	char type;     /* '0' file, '1' hard link, '2' symbolic link, '3' char, '4' block, '5' directory, '6' fifo */
+	unsigned mode; /* 07777 at most */
 	int64_t uid, gid, mtime, size;
 	unsigned device_major, device_minor;
 };

@@ -16,7 +16,9 @@
 #define ROOT 0U
 #define NAME_LEN_MAX 255U
 #define LINKS_FOLLOWED_MAX 40
-#define STEPS_MAX (UINT64_C(100) * 1000 * 1000) /* down the tree, for one image; long links make hostile paths costly */
+#define STEPS_MAX                                                                                           \
+	(UINT64_C(100) * 1000 * 1000) /* down the tree, for one image; long links make hostile paths costly \
+				       */
 
 struct node {
 	uint32_t parent, name; /* name: offset into names */
@@ -143,8 +145,13 @@ static int node_add(struct image_tree *t, uint32_t parent, const char *name, enu
 	uint32_t id = (uint32_t)t->count++;
 	struct node *up = &t->nodes[parent];
 
-	t->nodes[id] = (struct node){.parent = parent, .name = text_add(t, name, strlen(name)), .child = NONE,
-				     .next = up->child, .prev = NONE, .entry = entry, .kind = (uint8_t)kind,
+	t->nodes[id] = (struct node){.parent = parent,
+				     .name = text_add(t, name, strlen(name)),
+				     .child = NONE,
+				     .next = up->child,
+				     .prev = NONE,
+				     .entry = entry,
+				     .kind = (uint8_t)kind,
 				     .depth = (uint16_t)(up->depth + 1)};
 	if (up->child != NONE)
 		t->nodes[up->child].prev = id;
@@ -168,7 +175,8 @@ static void node_unlink(struct image_tree *t, uint32_t id)
 		t->nodes[n->next].prev = n->prev;
 }
 
-/* Takes all children away. Each is unlinked once in its life, so the sum over all calls is bounded by the nodes made. */
+/* Takes all children away. Each is unlinked once in its life, so the sum over all calls is bounded by the nodes made.
+ */
 static void node_clear(struct image_tree *t, uint32_t id)
 {
 	while (t->nodes[id].child != NONE)
@@ -183,8 +191,13 @@ struct image_tree *image_tree_new(void)
 	t->nodes = xcalloc(t->cap, sizeof(*t->nodes));
 	t->slot_count = 2048;
 	t->slots = xcalloc(t->slot_count, sizeof(*t->slots));
-	t->nodes[0] = (struct node){.parent = ROOT, .name = text_add(t, "", 0), .child = NONE, .next = NONE, .prev = NONE,
-				    .entry = NONE, .kind = ENTRY_DIR};
+	t->nodes[0] = (struct node){.parent = ROOT,
+				    .name = text_add(t, "", 0),
+				    .child = NONE,
+				    .next = NONE,
+				    .prev = NONE,
+				    .entry = NONE,
+				    .kind = ENTRY_DIR};
 	t->count = 1;
 	return t;
 }
@@ -251,9 +264,11 @@ static int walk_step(struct walk *w, uint32_t at, const char *name, uint32_t *re
 		return 0;
 	}
 	if (w->t->nodes[next].kind != ENTRY_SYMLINK)
-		return error_set(e, E_INVALID, "/%.256s lies below a file that is not a directory (%.64s)", w->path, name);
+		return error_set(e, E_INVALID, "/%.256s lies below a file that is not a directory (%.64s)", w->path,
+				 name);
 	if (++w->links > LINKS_FOLLOWED_MAX)
-		return error_set(e, E_INVALID, "/%.256s leads through more than %d symbolic links", w->path, LINKS_FOLLOWED_MAX);
+		return error_set(e, E_INVALID, "/%.256s leads through more than %d symbolic links", w->path,
+				 LINKS_FOLLOWED_MAX);
 	/* Making nodes may move the names, so the target is copied. */
 	_free_ char *target = xstrdup(w->t->names + w->t->nodes[next].link);
 
@@ -281,7 +296,8 @@ static int walk_path(struct walk *w, uint32_t from, const char *path, uint32_t *
 	return 0;
 }
 
-/* Splits a path into the directory it lies in and its last component, which is not followed. name "": the root itself. */
+/* Splits a path into the directory it lies in and its last component, which is not followed. name "": the root itself.
+ */
 static int locate(struct image_tree *t, const char *path, bool make, uint32_t *ret_dir, char name[NAME_LEN_MAX + 1],
 		  struct error *e)
 {
@@ -371,8 +387,8 @@ static int link_target(struct image_tree *t, const char *path, const char *targe
 	return 0;
 }
 
-static int apply_entry(struct image_tree *t, const struct image_index *x, const struct image_entry *entry, uint32_t number,
-		       struct error *e)
+static int apply_entry(struct image_tree *t, const struct image_index *x, const struct image_entry *entry,
+		       uint32_t number, struct error *e)
 {
 	const char *path = x->names + entry->path;
 	enum image_entry_kind kind = entry->kind;
@@ -402,8 +418,9 @@ static int apply_entry(struct image_tree *t, const struct image_index *x, const 
 		node_unlink(t, node);
 	r = node_add(t, dir, name, kind, number, &node, e);
 	if (!r && kind == ENTRY_SYMLINK)
-		t->nodes[node].link = source == NONE ? text_add(t, x->names + entry->link, strlen(x->names + entry->link))
-						     : t->nodes[source].link;
+		t->nodes[node].link = source == NONE
+					      ? text_add(t, x->names + entry->link, strlen(x->names + entry->link))
+					      : t->nodes[source].link;
 	return r;
 }
 

@@ -19,7 +19,7 @@
 #include "lib/buf.h"
 
 #define IMAGE_TREE_NONE UINT32_MAX
-#define IMAGE_DEPTH_MAX 1024U /* directories one in another */
+#define IMAGE_DEPTH_MAX 1024U			     /* directories one in another */
 #define IMAGE_TREE_PATH_MAX (IMAGE_DEPTH_MAX * 256U) /* a limit for image_tree_path()'s buffer */
 
 struct image_tree;

@@ -16,7 +16,8 @@
 
 static struct metric pulls = METRIC_COUNTER("berth_agent_image_pulls_total", "Pulls of images that ended", "result");
 static struct metric pull_bytes = METRIC_COUNTER("berth_agent_image_pull_bytes_total", "Bytes of images pulled", NULL);
-static struct metric pull_seconds = METRIC_HISTOGRAM("berth_agent_image_pull_seconds", "From start of a pull to Ready", NULL);
+static struct metric pull_seconds = METRIC_HISTOGRAM("berth_agent_image_pull_seconds", "From start of a pull to Ready",
+						     NULL);
 
 int64_t image_retry_delay_ms(unsigned failures, int code, bool urgent, int retry_after)
 {
@@ -45,7 +46,8 @@ static int percent_of(enum image_pull_stage stage, int64_t done, int64_t total)
 
 	part = part < 0 ? 0 : part > 1 ? 1 : part;
 	/* 100 is said by Ready alone. */
-	return stage == PULL_TRANSFER ? (int)(part * TRANSFER_PERCENT) : TRANSFER_PERCENT + (int)(part * (99 - TRANSFER_PERCENT));
+	return stage == PULL_TRANSFER ? (int)(part * TRANSFER_PERCENT)
+				      : TRANSFER_PERCENT + (int)(part * (99 - TRANSFER_PERCENT));
 }
 
 static void on_progress(void *user, enum image_pull_stage stage, int64_t done, int64_t total, int64_t transferred)
@@ -130,8 +132,11 @@ static void note_ready(struct image *img, const struct image_record *rec)
 	img->failures = 0;
 	free(img->config);
 	img->config = xstrdup(rec->config);
-	img->now = (struct image_view){.phase = IMAGE_READY, .percent = 100, .bytes_done = rec->transfer_bytes,
-				       .bytes_total = rec->transfer_bytes, .disk_bytes = rec->disk_bytes};
+	img->now = (struct image_view){.phase = IMAGE_READY,
+				       .percent = 100,
+				       .bytes_done = rec->transfer_bytes,
+				       .bytes_total = rec->transfer_bytes,
+				       .disk_bytes = rec->disk_bytes};
 }
 
 /* File names of the image may be in the text, and they may hold anything. */
@@ -165,9 +170,15 @@ static void pull(struct image_store *s, struct image *img)
 {
 	_arena_ a = arena_new();
 	/* Neither the digest nor, while busy, the reference changes. */
-	struct image_pull p = {.registry = s->registry, .locks = s->blob_locks, .folders = &s->folders,
-			       .reference = img->reference, .digest = img->digest, .unpacked_max = s->unpacked_max,
-			       .stop = &img->stop, .progress = on_progress, .user = img};
+	struct image_pull p = {.registry = s->registry,
+			       .locks = s->blob_locks,
+			       .folders = &s->folders,
+			       .reference = img->reference,
+			       .digest = img->digest,
+			       .unpacked_max = s->unpacked_max,
+			       .stop = &img->stop,
+			       .progress = on_progress,
+			       .user = img};
 	int64_t begun = time_mono_ms();
 	struct image_record rec;
 	struct error e;

@@ -64,7 +64,7 @@ struct instance {
 
 	char domain[VM_NAME_MAX], tap[NET_TAP_MAX];
 	char vm_revision[INSTANCE_TEXT_MAX]; /* of the VM that is, or was made last */
-	int64_t queued_since; /* waits for its turn to start; 0: it does not */
+	int64_t queued_since;		     /* waits for its turn to start; 0: it does not */
 	bool address_held, job, limited, release_sent, term_pending;
 	struct channel_host *channel;
 	struct logfile *log;

@@ -1,8 +1,9 @@
 /*
  * apply.c - the managers of an object and what a write does to them; see apply.h.
  *
- * Each write becomes sets of fields (apply_fields.c) and a change of values (apply_value.c); here it is decided who owns
- * what afterwards. Entries are told apart by manager, operation, apiVersion and subresource; their time is not part of that.
+ * Each write becomes sets of fields (apply_fields.c) and a change of values (apply_value.c); here it is decided who
+ * owns what afterwards. Entries are told apart by manager, operation, apiVersion and subresource; their time is not
+ * part of that.
  */
 #include "apiserver/apply.h"
 
@@ -16,7 +17,7 @@
 
 struct manager {
 	const char *name, *operation, *api_version, *subresource; /* subresource "" for none */
-	const char *time;					   /* or NULL */
+	const char *time;					  /* or NULL */
 	struct field_set *fields;
 };
 
@@ -37,7 +38,8 @@ static bool managers_parse(struct arena *a, const struct json *list, struct mana
 
 		if (json_is(from, JSON_OBJECT) && json_count(from) == 0)
 			continue;
-		if ((!streq(operation, "Apply") && !streq(operation, "Update")) || !json_str(json_get(from, "apiVersion")))
+		if ((!streq(operation, "Apply") && !streq(operation, "Update")) ||
+		    !json_str(json_get(from, "apiVersion")))
 			return false;
 		m->items[m->count++] = (struct manager){
 			.name = json_str_or(json_get(from, "manager"), ""),
@@ -111,7 +113,8 @@ static void managers_write(struct arena *a, struct managers *m, struct json *obj
 }
 
 /* The entry of the request's manager for the operation; made when missing. NULL when there are too many. */
-static struct manager *manager_of(struct arena *a, struct managers *m, const struct apply_request *r, const char *operation)
+static struct manager *manager_of(struct arena *a, struct managers *m, const struct apply_request *r,
+				  const char *operation)
 {
 	for (size_t i = 0; i < m->count; i++) {
 		struct manager *x = &m->items[i];
@@ -145,8 +148,16 @@ static const char *now_text(struct arena *a, int64_t now_ms)
 static struct json *ownable(struct arena *a, const struct apply_request *r, const struct json *obj)
 {
 	static const char *const system[] = {
-		"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-		"deletionGracePeriodSeconds", "selfLink", "managedFields",
+		"name",
+		"namespace",
+		"uid",
+		"resourceVersion",
+		"generation",
+		"creationTimestamp",
+		"deletionTimestamp",
+		"deletionGracePeriodSeconds",
+		"selfLink",
+		"managedFields",
 	};
 	struct json *v = json_object(a), *meta = json_object(a);
 	const struct json *from = json_get(obj, "metadata");
@@ -228,8 +239,8 @@ static int conflict_error(struct conflicts *c, struct error *e)
 	const struct json *first = json_item(c->causes, 0);
 
 	if (json_count(c->causes) == 1)
-		return error_set(e, E_CONFLICT, "Apply failed with 1 conflict: %s: %s", json_str(json_get(first, "message")),
-				 json_str(json_get(first, "field")));
+		return error_set(e, E_CONFLICT, "Apply failed with 1 conflict: %s: %s",
+				 json_str(json_get(first, "message")), json_str(json_get(first, "field")));
 	return error_set(e, E_CONFLICT, "Apply failed with %zu conflicts: %s", json_count(c->causes), c->lines.data);
 }
 
@@ -359,7 +370,8 @@ int apply_merge(struct arena *a, const struct apply_request *r, const struct jso
 	others = owned_by_others(a, m, mine);
 	merged = apply_value_merge(a, r->kind->schema, mine_live, wanted);
 	merged = apply_value_remove(a, r->kind->schema, merged,
-				    fields_minus(a, fields_minus(a, before, fields), others), fields_union(a, fields, others));
+				    fields_minus(a, fields_minus(a, before, fields), others),
+				    fields_union(a, fields, others));
 	out = assemble(a, r, live, wanted_clean, merged ? merged : json_object(a));
 	update_last_applied(a, r, wanted_clean, out);
 	mine->fields = fields;
@@ -376,8 +388,8 @@ int apply_merge(struct arena *a, const struct apply_request *r, const struct jso
 /* ---- ordinary writes ---- */
 
 /* What the client sent counts when it is well formed; nothing or rubbish means: as they were. */
-static void choose_managers(struct arena *a, const struct apply_request *r, const struct json *old, const struct json *obj,
-			    struct managers *m)
+static void choose_managers(struct arena *a, const struct apply_request *r, const struct json *old,
+			    const struct json *obj, struct managers *m)
 {
 	const struct json *sent = json_in(obj, "metadata", "managedFields");
 	bool usable = json_is(sent, JSON_ARRAY) && json_count(sent) && !(old && *r->subresource);

@@ -21,8 +21,8 @@ struct apply_request {
 };
 
 /* applied into live (NULL: the object does not exist yet) for the manager; *ret is a new tree with its managedFields.
- * When nothing but times would change, *ret equals live. Errors: E_BAD_REQUEST (managedFields in applied, duplicate list
- * keys), E_CONFLICT with upstream's text and *ret_causes, an array of {reason, message, field}. */
+ * When nothing but times would change, *ret equals live. Errors: E_BAD_REQUEST (managedFields in applied, duplicate
+ * list keys), E_CONFLICT with upstream's text and *ret_causes, an array of {reason, message, field}. */
 int apply_merge(struct arena *a, const struct apply_request *r, const struct json *live, const struct json *applied,
 		struct json **ret, struct json **ret_causes, struct error *e);
 /* Sets obj's metadata.managedFields, in place, for an ordinary write by the manager. old: the object before, NULL on

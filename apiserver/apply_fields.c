@@ -122,9 +122,10 @@ struct field_set *fields_union(struct arena *a, const struct field_set *x, const
 			    : k == y->count ? -1
 					    : strcmp(x->children[i]->element, y->children[k]->element);
 
-		append(a, set, order == 0  ? fields_union(a, x->children[i], y->children[k])
-			       : order < 0 ? fields_union(a, x->children[i], &nothing)
-					   : fields_union(a, y->children[k], &nothing));
+		append(a, set,
+		       order == 0  ? fields_union(a, x->children[i], y->children[k])
+		       : order < 0 ? fields_union(a, x->children[i], &nothing)
+				   : fields_union(a, y->children[k], &nothing));
 		i += order <= 0;
 		k += order >= 0;
 	}
@@ -329,7 +330,8 @@ static void add_changed(struct arena *a, const struct schema *s, const struct js
 	}
 }
 
-struct field_set *fields_changed(struct arena *a, const struct schema *s, const struct json *old, const struct json *now)
+struct field_set *fields_changed(struct arena *a, const struct schema *s, const struct json *old,
+				 const struct json *now)
 {
 	struct field_set *set = fields_new(a);
 
@@ -343,7 +345,8 @@ struct field_set *fields_of(struct arena *a, const struct schema *s, const struc
 	return fields_changed(a, s, NULL, v);
 }
 
-struct field_set *fields_existing(struct arena *a, const struct schema *s, const struct json *v, const struct field_set *set)
+struct field_set *fields_existing(struct arena *a, const struct schema *s, const struct json *v,
+				  const struct field_set *set)
 {
 	struct field_set *left = fields_new(a);
 	struct field_view view = field_view_of(a, s, v);

@@ -1,9 +1,10 @@
 /*
  * apply_fields.h - sets of fields, as managedFields holds them, and how they relate to objects.
  *
- * A set is a tree of path elements: "f:name" for a member, `k:{"name":"a"}` for an item of a list of type map, `v:"x"` for
- * an item of a set. A node is a member of the set itself when `member` is true. Children are sorted, so sets are written
- * alike and compared fast. Source: sigs.k8s.io/structured-merge-diff/fieldpath. Everything lives in the caller's arena.
+ * A set is a tree of path elements: "f:name" for a member, `k:{"name":"a"}` for an item of a list of type map, `v:"x"`
+ * for an item of a set. A node is a member of the set itself when `member` is true. Children are sorted, so sets are
+ * written alike and compared fast. Source: sigs.k8s.io/structured-merge-diff/fieldpath. Everything lives in the
+ * caller's arena.
  *
  * Used by apply.c and apply_value.c alone.
  */
@@ -53,8 +54,10 @@ struct json *field_view_get(const struct field_view *view, const char *element);
 /* All that the value holds: its leaves, items, and empty objects. */
 struct field_set *fields_of(struct arena *a, const struct schema *s, const struct json *v);
 /* What of now is new or has another value than in old (may be NULL). */
-struct field_set *fields_changed(struct arena *a, const struct schema *s, const struct json *old, const struct json *now);
+struct field_set *fields_changed(struct arena *a, const struct schema *s, const struct json *old,
+				 const struct json *now);
 /* The part of the set that exists in the value. */
-struct field_set *fields_existing(struct arena *a, const struct schema *s, const struct json *v, const struct field_set *set);
+struct field_set *fields_existing(struct arena *a, const struct schema *s, const struct json *v,
+				  const struct field_set *set);
 
 #endif

@@ -18,7 +18,8 @@ static struct json *merge_members(struct arena *a, const struct schema *s, const
 		const char *name = json_key(applied, i);
 
 		json_set(a, v, name,
-			 apply_value_merge(a, s ? schema_member(s, name) : NULL, json_get(live, name), json_item(applied, i)));
+			 apply_value_merge(a, s ? schema_member(s, name) : NULL, json_get(live, name),
+					   json_item(applied, i)));
 	}
 	return v;
 }
@@ -46,8 +47,9 @@ static struct json *merge_items(struct arena *a, const struct schema *s, const s
 			for (; l < partner; l++)
 				if (index_of(right, nr, left[l]) == SIZE_MAX)
 					json_append(a, v, json_item(live, l));
-		json_append(a, v, apply_value_merge(a, s->items, partner == SIZE_MAX ? NULL : json_item(live, partner),
-						    json_item(applied, r)));
+		json_append(a, v,
+			    apply_value_merge(a, s->items, partner == SIZE_MAX ? NULL : json_item(live, partner),
+					      json_item(applied, r)));
 	}
 	for (; l < nl; l++)
 		if (index_of(right, nr, left[l]) == SIZE_MAX)
@@ -55,7 +57,8 @@ static struct json *merge_items(struct arena *a, const struct schema *s, const s
 	return v;
 }
 
-struct json *apply_value_merge(struct arena *a, const struct schema *s, const struct json *live, const struct json *applied)
+struct json *apply_value_merge(struct arena *a, const struct schema *s, const struct json *live,
+			       const struct json *applied)
 {
 	enum field_form form = field_form_of(s, applied);
 
@@ -103,7 +106,8 @@ struct json *apply_value_remove(struct arena *a, const struct schema *s, struct 
 			if (child)
 				json_set(a, left, name, child);
 		} else {
-			child = remaining(a, s->items, json_item(v, i), field_item_element(a, s, json_item(v, i)), gone, keep);
+			child = remaining(a, s->items, json_item(v, i), field_item_element(a, s, json_item(v, i)), gone,
+					  keep);
 			if (child)
 				json_append(a, left, child);
 		}

@@ -9,9 +9,10 @@
 #include "apiserver/apply_fields.h"
 
 /* live with applied merged into it, as the schema's list and map types say. Shares nodes with both. */
-struct json *apply_value_merge(struct arena *a, const struct schema *s, const struct json *live, const struct json *applied);
-/* v without the members of gone; an item goes as a whole unless keep has something in it. Containers that become empty by
- * that go too: NULL when nothing is left. Shares nodes with v. */
+struct json *apply_value_merge(struct arena *a, const struct schema *s, const struct json *live,
+			       const struct json *applied);
+/* v without the members of gone; an item goes as a whole unless keep has something in it. Containers that become empty
+ * by that go too: NULL when nothing is left. Shares nodes with v. */
 struct json *apply_value_remove(struct arena *a, const struct schema *s, struct json *v, const struct field_set *gone,
 				const struct field_set *keep);
 /* The fields of both sets whose values differ. */

@@ -12,8 +12,8 @@
 
 static struct document_set documents;
 
-static const char *const kind_verbs[] = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch",
-					 NULL};
+static const char *const kind_verbs[] = {"create", "delete", "deletecollection", "get", "list", "patch", "update",
+					 "watch",  NULL};
 static const char *const part_verbs[] = {"get", "patch", "update", NULL};
 
 /* A subresource as discovery names it. */
@@ -107,7 +107,8 @@ static void add_resource_list(struct arena *a, const struct kind *first)
 	list = json_ensure_array(a, doc, "resources");
 	for (size_t i = first->index; i < kind_count() && streq(kind_at(i)->api_version, first->api_version); i++)
 		add_resource(a, list, kind_at(i));
-	add_tree(&documents, arena_printf(a, "%s/%s", *first->group ? "/apis" : "/api", first->api_version), TYPE_JSON, doc);
+	add_tree(&documents, arena_printf(a, "%s/%s", *first->group ? "/apis" : "/api", first->api_version), TYPE_JSON,
+		 doc);
 }
 
 static struct json *group_entry(struct arena *a, const struct kind *first)
@@ -206,7 +207,8 @@ static struct json *aggregated_group(struct arena *a, const struct kind *first)
 	return item;
 }
 
-static void add_aggregated(struct arena *a, const char *path, bool core, const char *content_type, const char *api_version)
+static void add_aggregated(struct arena *a, const char *path, bool core, const char *content_type,
+			   const char *api_version)
 {
 	struct json *doc = typed(a, "APIGroupDiscoveryList", api_version);
 

@@ -42,8 +42,9 @@ int document_find(const struct document_set *s, const char *path, const char *ac
 		return error_set(e, E_NOT_FOUND, "the server could not find the requested resource");
 	chosen = accept_choose(accept, offers, n, 0);
 	if (chosen < 0)
-		return error_set(e, E_NOT_ACCEPTABLE,
-				 "only the following media types are accepted: application/json and those of discovery");
+		return error_set(
+			e, E_NOT_ACCEPTABLE,
+			"only the following media types are accepted: application/json and those of discovery");
 	*ret = variants[chosen];
 	return 0;
 }

@@ -9,8 +9,8 @@ enum step_type { STEP_MEMBER, STEP_INDEX, STEP_ALL, STEP_FILTER };
 
 struct step {
 	enum step_type type;
-	const char *name; /* STEP_MEMBER */
-	int64_t index;	  /* STEP_INDEX; negative: from the end */
+	const char *name;	     /* STEP_MEMBER */
+	int64_t index;		     /* STEP_INDEX; negative: from the end */
 	const struct jsonpath *path; /* STEP_FILTER: path below the item … */
 	const struct json *value;    /* … which this equals, or has to differ from */
 	bool differs;
@@ -29,7 +29,8 @@ struct reader {
 
 static int bad(struct reader *r, const char *why)
 {
-	return error_set(r->e, E_INVALID, "JSONPath \"%s\": %s at character %zu", r->text, why, (size_t)(r->p - r->text) + 1);
+	return error_set(r->e, E_INVALID, "JSONPath \"%s\": %s at character %zu", r->text, why,
+			 (size_t)(r->p - r->text) + 1);
 }
 
 static const char *read_name(struct reader *r)
@@ -212,7 +213,8 @@ static bool walk_steps(const struct jsonpath *p, size_t at, const struct json *v
 	case STEP_INDEX:
 		if (!json_is(v, JSON_ARRAY))
 			return true;
-		return walk_steps(p, at + 1, json_item(v, (size_t)(s->index < 0 ? s->index + (int64_t)n : s->index)), w);
+		return walk_steps(p, at + 1, json_item(v, (size_t)(s->index < 0 ? s->index + (int64_t)n : s->index)),
+				  w);
 	case STEP_ALL:
 	case STEP_FILTER:
 		for (size_t i = 0; i < n; i++) {

@@ -1,8 +1,8 @@
 /*
  * jsonpath.h - the JSONPath of printer columns: `.a.b`, `['k']`, `[0]`, `[-1]`, `[*]`, `[?(@.type=="Ready")]`.
  *
- * Source: k8s.io/client-go/util/jsonpath, as far as CRDs use it. Filters compare one path with a string, number, true or
- * false by == or !=. A compiled path belongs to its arena, is immutable and thread-safe. Used by kind.c and table.c.
+ * Source: k8s.io/client-go/util/jsonpath, as far as CRDs use it. Filters compare one path with a string, number, true
+ * or false by == or !=. A compiled path belongs to its arena, is immutable and thread-safe. Used by kind.c and table.c.
  */
 #ifndef BERTH_APISERVER_JSONPATH_H
 #define BERTH_APISERVER_JSONPATH_H

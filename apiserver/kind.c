@@ -66,7 +66,9 @@ static void load_subresources(struct arena *a, const struct json *crd, struct ki
 static int load_columns(struct arena *a, const struct json *list, struct kind *k, struct error *e)
 {
 	static const char *const age[][2] = {
-		{"name", "Age"}, {"type", "date"}, {"jsonPath", ".metadata.creationTimestamp"},
+		{"name", "Age"},
+		{"type", "date"},
+		{"jsonPath", ".metadata.creationTimestamp"},
 		{"description", "Time since creation."},
 	};
 	struct kind_column *columns;
@@ -127,7 +129,8 @@ static const char *openapi_name(struct arena *a, const struct kind *k)
 	if (!*k->group)
 		return arena_printf(a, "io.k8s.api.core.%s.%s", k->version, k->kind);
 	if (str_ends(k->group, ".k8s.io"))
-		return arena_printf(a, "io.k8s.api.%.*s.%s.%s", (int)strcspn(k->group, "."), k->group, k->version, k->kind);
+		return arena_printf(a, "io.k8s.api.%.*s.%s.%s", (int)strcspn(k->group, "."), k->group, k->version,
+				    k->kind);
 	parts = split(a, k->group, '.');
 	for (; *parts; parts++)
 		reversed = reversed ? arena_printf(a, "%s.%s", *parts, reversed) : *parts;

@@ -2,8 +2,8 @@
  * kind.h - the table of kinds: what api-spec/ says about each resource, ready to be asked.
  *
  * A kind is made from one document in CustomResourceDefinition form; kinds of Kubernetes itself (Node, Secret, …) are
- * written the same way. Ownership: the table lives as long as the process, is read-only after kind_table_init(), and may
- * be read from any thread. kind_load() gives kinds that live in the caller's arena instead.
+ * written the same way. Ownership: the table lives as long as the process, is read-only after kind_table_init(), and
+ * may be read from any thread. kind_load() gives kinds that live in the caller's arena instead.
  *
  * Used by everything in the apiserver.
  */
@@ -18,9 +18,9 @@ struct jsonpath;
 /* One column of a Table beside those kubectl adds itself. Source: CRD additionalPrinterColumns. */
 struct kind_column {
 	const char *name, *type, *format, *description; /* never NULL */
-	const char *path;			       /* JSONPath, or "@function" for the computed ones of table.c */
-	const struct jsonpath *compiled;	       /* NULL for computed ones */
-	int64_t priority;			       /* > 0: only in wide output */
+	const char *path;				/* JSONPath, or "@function" for the computed ones of table.c */
+	const struct jsonpath *compiled;		/* NULL for computed ones */
+	int64_t priority;				/* > 0: only in wide output */
 };
 
 /* A subresource beside status and scale. */
@@ -32,8 +32,8 @@ struct kind_subresource {
 struct kind {
 	unsigned index; /* position in the table, 0 … kind_count()-1 */
 	const char *group, *version, *plural, *singular, *kind, *list_kind; /* group "" = core */
-	const char *api_version;					     /* "v1", "berth.dev/v1" */
-	const char *openapi_name;					     /* "dev.berth.v1.Container" */
+	const char *api_version;					    /* "v1", "berth.dev/v1" */
+	const char *openapi_name;					    /* "dev.berth.v1.Container" */
 	bool namespaced;
 	bool has_status, has_scale;
 	bool core; /* a standard Kubernetes kind: strategic merge is allowed, PUT without resourceVersion too */
@@ -58,7 +58,8 @@ const struct kind *kind_find(const char *group, const char *version, const char 
 const struct kind *kind_find_by_kind(const char *group, const char *version, const char *kind);
 /* version NULL: any. */
 bool kind_group_exists(const char *group, const char *version);
-/* Schemas shared by kinds ("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", …): an object of name → OpenAPI schema. */
+/* Schemas shared by kinds ("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", …): an object of name → OpenAPI schema.
+ */
 const struct json *kind_shared_schemas(void);
 
 /* One kind of a document in CRD form, for every served version the first. Needs kind_table_init() for ObjectMeta.

@@ -1,8 +1,8 @@
 /*
  * kind_table.c - the kinds of this release, from the api-spec/ embedded at build time; see kind.h.
  *
- * A document without a kind of its own (standard/meta.yaml) holds shared schemas. The table is sorted by group and plural,
- * the core group first, so that discovery always answers alike.
+ * A document without a kind of its own (standard/meta.yaml) holds shared schemas. The table is sorted by group and
+ * plural, the core group first, so that discovery always answers alike.
  */
 #include "apiserver/kind.h"
 
@@ -88,7 +88,8 @@ const struct kind *kind_at(size_t index)
 const struct kind *kind_find(const char *group, const char *version, const char *plural)
 {
 	for (size_t i = 0; i < table_count; i++)
-		if (streq(table[i]->plural, plural) && streq(table[i]->group, group) && streq(table[i]->version, version))
+		if (streq(table[i]->plural, plural) && streq(table[i]->group, group) &&
+		    streq(table[i]->version, version))
 			return table[i];
 	return NULL;
 }

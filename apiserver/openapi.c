@@ -70,7 +70,8 @@ static void add_v3_all(struct arena *a)
 
 static void add_v2(struct arena *a)
 {
-	struct json *doc = json_object(a), *v3_paths = json_object(a), *v3_schemas = json_object(a), *paths, *definitions;
+	struct json *doc = json_object(a), *v3_paths = json_object(a), *v3_schemas = json_object(a), *paths,
+		    *definitions;
 	struct buf text = BUF_INIT(OPENAPI_BYTES_MAX), binary = BUF_INIT(OPENAPI_BYTES_MAX);
 
 	for (size_t i = 0; i < kind_count(); i++) {

@@ -11,8 +11,8 @@
 
 /* Once, after kind_table_init(), before threads. discovery_init() calls it. */
 int openapi_init(struct error *e);
-/* path: /openapi/v2, /openapi/v3, /openapi/v3/apis/<group>/<version>, /openapi/v3/api/v1. accept may be NULL. The document
- * stays the table's. Errors: E_NOT_FOUND, E_NOT_ACCEPTABLE. */
+/* path: /openapi/v2, /openapi/v3, /openapi/v3/apis/<group>/<version>, /openapi/v3/api/v1. accept may be NULL. The
+ * document stays the table's. Errors: E_NOT_FOUND, E_NOT_ACCEPTABLE. */
 int openapi_get(const char *path, const char *accept, const struct document **ret, struct error *e);
 
 #endif

@@ -58,11 +58,14 @@ static const struct operation {
 } operations[] = {
 	{PLACE_COLLECTION | PLACE_ALL, "get", "list", "list", list_parameters, BODY_NONE, ANSWER_LIST},
 	{PLACE_COLLECTION, "post", "create", "post", write_parameters, BODY_OBJECT, ANSWER_OBJECT},
-	{PLACE_COLLECTION, "delete", "deleteCollection", "deletecollection", delete_parameters, BODY_DELETE, ANSWER_STATUS},
+	{PLACE_COLLECTION, "delete", "deleteCollection", "deletecollection", delete_parameters, BODY_DELETE,
+	 ANSWER_STATUS},
 	{PLACE_OBJECT | PLACE_STATUS | PLACE_SCALE, "get", "read", "get", NULL, BODY_NONE, ANSWER_OBJECT},
-	{PLACE_OBJECT | PLACE_STATUS | PLACE_SCALE, "put", "replace", "put", write_parameters, BODY_OBJECT, ANSWER_OBJECT},
+	{PLACE_OBJECT | PLACE_STATUS | PLACE_SCALE, "put", "replace", "put", write_parameters, BODY_OBJECT,
+	 ANSWER_OBJECT},
 	{PLACE_OBJECT, "delete", "delete", "delete", delete_parameters, BODY_DELETE, ANSWER_STATUS},
-	{PLACE_OBJECT | PLACE_STATUS | PLACE_SCALE, "patch", "patch", "patch", patch_parameters, BODY_PATCH, ANSWER_OBJECT},
+	{PLACE_OBJECT | PLACE_STATUS | PLACE_SCALE, "patch", "patch", "patch", patch_parameters, BODY_PATCH,
+	 ANSWER_OBJECT},
 };
 
 static struct json *schema_of_type(struct arena *a, const char *type)
@@ -99,8 +102,8 @@ static void set_body(struct arena *a, const struct kind *k, enum body body, stru
 {
 	static const char *const object_types[] = {"application/json", "application/yaml", NULL};
 	static const char *const patch_types[] = {"application/apply-patch+yaml", "application/json-patch+json",
-						  "application/merge-patch+json", "application/strategic-merge-patch+json",
-						  NULL};
+						  "application/merge-patch+json",
+						  "application/strategic-merge-patch+json", NULL};
 	static const char *const custom_patch_types[] = {"application/apply-patch+yaml", "application/json-patch+json",
 							 "application/merge-patch+json", NULL};
 	struct json *request;
@@ -119,7 +122,8 @@ static void set_body(struct arena *a, const struct kind *k, enum body body, stru
 		json_set_bool(a, request, "required", true);
 }
 
-static void add_response(struct arena *a, struct json *responses, const char *code, const char *text, const char *schema)
+static void add_response(struct arena *a, struct json *responses, const char *code, const char *text,
+			 const char *schema)
 {
 	static const char *const types[] = {"application/json", NULL};
 	struct json *v = json_ensure_object(a, responses, code);
@@ -178,7 +182,9 @@ static void add_operation(struct arena *a, const struct kind *k, const struct op
 			  struct json *item)
 {
 	static const char *const endings[] = {
-		[PLACE_ALL] = "ForAllNamespaces", [PLACE_STATUS] = "Status", [PLACE_SCALE] = "Scale",
+		[PLACE_ALL] = "ForAllNamespaces",
+		[PLACE_STATUS] = "Status",
+		[PLACE_SCALE] = "Scale",
 	};
 	struct json *op = json_object(a), *parameters = json_array(a);
 	const char *ending = place < ARRAY_SIZE(endings) && endings[place] ? endings[place] : "";
@@ -189,7 +195,8 @@ static void add_operation(struct arena *a, const struct kind *k, const struct op
 		    json_string(a, *k->group ? arena_printf(a, "%s/%s", k->group, k->version) : "core_v1"));
 	json_set_str(a, op, "description",
 		     arena_printf(a, "%s %s%s", o->verb, k->kind, *ending ? arena_printf(a, ": %s", ending) : ""));
-	json_set_str(a, op, "operationId", arena_printf(a, "%s%s%s%s%s", o->verb, group_title(a, k), scope, k->kind, ending));
+	json_set_str(a, op, "operationId",
+		     arena_printf(a, "%s%s%s%s%s", o->verb, group_title(a, k), scope, k->kind, ending));
 	for (const struct parameter *p = o->parameters; p && p->name; p++)
 		add_parameter(a, parameters, "query", p);
 	if (json_count(parameters))

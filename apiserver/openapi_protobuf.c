@@ -1,6 +1,7 @@
 /*
- * openapi_protobuf.c - a Swagger 2.0 document as gnostic's openapi.v2.Document, which kubectl before 1.28 and Argo CD ask
- * for. Field numbers: github.com/google/gnostic-models/openapiv2/OpenAPIv2.proto, as the kubectl research lists them.
+ * openapi_protobuf.c - a Swagger 2.0 document as gnostic's openapi.v2.Document, which kubectl before 1.28 and Argo CD
+ * ask for. Field numbers: github.com/google/gnostic-models/openapiv2/OpenAPIv2.proto, as the kubectl research lists
+ * them.
  *
  * Of operations only what clients look at is written: identity, query parameters, media types, extensions.
  */
@@ -140,9 +141,9 @@ static void put_query_parameter(struct buf *out, unsigned field, const struct js
 	put_text(&query, 6, json_get(p, "type"));
 	put_varint(&query, 20 << 3 | WIRE_VARINT);
 	put_varint(&query, 1);
-	put_message(&outer, 3, &query);	 /* NonBodyParameter */
-	put_message(&query, 2, &outer);	 /* Parameter */
-	put_message(&outer, 1, &query);	 /* ParametersItem */
+	put_message(&outer, 3, &query); /* NonBodyParameter */
+	put_message(&query, 2, &outer); /* Parameter */
+	put_message(&outer, 1, &query); /* ParametersItem */
 	put_message(out, field, &outer);
 }
 

@@ -1,8 +1,8 @@
 /*
  * openapi_schemas.c - the schemas of kinds for OpenAPI v3, and both schemas and paths turned into Swagger 2.0.
  *
- * Swagger 2.0 says less, and old kubectls read it strictly: no properties beside x-kubernetes-preserve-unknown-fields, no
- * defaults, no type beside nullable or int-or-string.
+ * Swagger 2.0 says less, and old kubectls read it strictly: no properties beside x-kubernetes-preserve-unknown-fields,
+ * no defaults, no type beside nullable or int-or-string.
  */
 #include "apiserver/openapi_private.h"
 
@@ -67,7 +67,8 @@ void openapi_kind_schemas(struct arena *a, const struct kind *k, struct json *sc
 	struct json *v = json_clone(a, k->openapi_schema);
 
 	json_set(a, json_ensure_object(a, v, "properties"), "metadata",
-		 described_ref(a, OPENAPI_META "ObjectMeta", "Name, labels, and what the server keeps about the object."));
+		 described_ref(a, OPENAPI_META "ObjectMeta",
+			       "Name, labels, and what the server keeps about the object."));
 	json_set(a, v, "x-kubernetes-group-version-kind", gvk_list(a, k, k->kind));
 	json_set(a, schemas, k->openapi_name, v);
 	add_list_schema(a, k, schemas);
@@ -79,7 +80,8 @@ static struct json *v2_ref(struct arena *a, const struct json *ref)
 {
 	struct json *v = json_object(a);
 
-	json_set(a, v, "$ref", json_stringf(a, OPENAPI_V2_PREFIX "%s", json_str_or(ref, "") + strlen(OPENAPI_V3_PREFIX)));
+	json_set(a, v, "$ref",
+		 json_stringf(a, OPENAPI_V2_PREFIX "%s", json_str_or(ref, "") + strlen(OPENAPI_V3_PREFIX)));
 	return v;
 }
 

@@ -17,9 +17,9 @@
 int patch_json(struct arena *a, const struct json *doc, const struct json *ops, struct json **ret, struct error *e);
 /* RFC 7386. E_BAD_REQUEST: the patch is not an object. The result is a deep copy. */
 int patch_merge(struct arena *a, const struct json *doc, const struct json *patch, struct json **ret, struct error *e);
-/* Kubernetes' strategic merge, by the merge keys in the kind's schema; $patch, $deleteFromPrimitiveList, $retainKeys and
- * $setElementOrder are understood. Source: k8s.io/apimachinery/pkg/util/strategicpatch.
- * E_UNSUPPORTED_MEDIA for kinds that are not core, E_BAD_REQUEST for a malformed patch. The result is a deep copy. */
+/* Kubernetes' strategic merge, by the merge keys in the kind's schema; $patch, $deleteFromPrimitiveList, $retainKeys
+ * and $setElementOrder are understood. Source: k8s.io/apimachinery/pkg/util/strategicpatch. E_UNSUPPORTED_MEDIA for
+ * kinds that are not core, E_BAD_REQUEST for a malformed patch. The result is a deep copy. */
 int patch_strategic(struct arena *a, const struct kind *k, const struct json *doc, const struct json *patch,
 		    struct json **ret, struct error *e);
 

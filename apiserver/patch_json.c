@@ -1,8 +1,8 @@
 /*
  * patch_json.c - JSON Patch (RFC 6902) with JSON Pointers (RFC 6901); see patch.h.
  *
- * The document is cloned once and changed in place; what an operation adds is cloned too, so nothing is shared. A pointer
- * has at most JSON_MAX_DEPTH parts, which bounds the depth of what a series of operations can build.
+ * The document is cloned once and changed in place; what an operation adds is cloned too, so nothing is shared. A
+ * pointer has at most JSON_MAX_DEPTH parts, which bounds the depth of what a series of operations can build.
  */
 #include "apiserver/patch.h"
 
@@ -22,7 +22,8 @@ struct target {
 
 static int no_path(struct patcher *p, const char *op, const char *path)
 {
-	return error_set_field(p->e, E_INVALID, path, "%s operation does not apply: doc is missing path: \"%s\"", op, path);
+	return error_set_field(p->e, E_INVALID, path, "%s operation does not apply: doc is missing path: \"%s\"", op,
+			       path);
 }
 
 /* One part of a pointer, with ~1 and ~0 decoded; *path moves to the next "/" or the end. NULL when malformed. */
@@ -150,7 +151,8 @@ static int op_remove(struct patcher *p, const char *path, struct json **ret_remo
 	if (!t.value)
 		return no_path(p, "remove", path);
 	if (!t.parent)
-		return error_set(p->e, E_INVALID, "remove operation does not apply: the document itself cannot be removed");
+		return error_set(p->e, E_INVALID,
+				 "remove operation does not apply: the document itself cannot be removed");
 	if (ret_removed)
 		*ret_removed = t.value;
 	if (json_is(t.parent, JSON_OBJECT))
@@ -173,7 +175,8 @@ static int op_copy(struct patcher *p, const char *from, const char *path)
 	json_write(t.value, JSON_COMPACT, &text);
 	p->copied += text.len;
 	if (text.over || p->copied > JSON_MAX_BYTES)
-		return error_set(p->e, E_TOO_LARGE, "the copy operations of the patch add more than %u bytes", JSON_MAX_BYTES);
+		return error_set(p->e, E_TOO_LARGE, "the copy operations of the patch add more than %u bytes",
+				 JSON_MAX_BYTES);
 	return op_add(p, path, json_clone(p->arena, t.value));
 }
 
@@ -198,7 +201,8 @@ static int apply(struct patcher *p, const struct json *o)
 	bool needs_value = streq(op, "add") || streq(op, "replace") || streq(op, "test");
 
 	if (!path || (!needs_from && !needs_value && !streq(op, "remove")))
-		return error_set(p->e, E_BAD_REQUEST, "each operation needs a path and an op of add, remove, replace, move, "
+		return error_set(p->e, E_BAD_REQUEST,
+				 "each operation needs a path and an op of add, remove, replace, move, "
 				 "copy, test");
 	if (needs_from && !from)
 		return error_set(p->e, E_BAD_REQUEST, "operation %s at \"%s\" needs from", op, path);
@@ -223,7 +227,8 @@ int patch_json(struct arena *a, const struct json *doc, const struct json *ops, 
 	int rc;
 
 	if (!json_is(ops, JSON_ARRAY))
-		return error_set(e, E_BAD_REQUEST, "a JSON patch has to be an array, not %s", json_type_name(json_type(ops)));
+		return error_set(e, E_BAD_REQUEST, "a JSON patch has to be an array, not %s",
+				 json_type_name(json_type(ops)));
 	if (json_count(ops) > PATCH_OPERATIONS_MAX)
 		return error_set(e, E_TOO_LARGE, "the allowed maximum operations in a JSON patch is %d, got %zu",
 				 PATCH_OPERATIONS_MAX, json_count(ops));

@@ -1,8 +1,8 @@
 /*
  * patch_strategic.c - Kubernetes' strategic merge patch; see patch.h.
  *
- * A list merges by key when its schema has x-kubernetes-patch-strategy "merge", else it is replaced. Directives are members
- * that begin with "$": $patch (merge, replace, delete), $retainKeys, $deleteFromPrimitiveList/<name>, and
+ * A list merges by key when its schema has x-kubernetes-patch-strategy "merge", else it is replaced. Directives are
+ * members that begin with "$": $patch (merge, replace, delete), $retainKeys, $deleteFromPrimitiveList/<name>, and
  * $setElementOrder/<name>, which only states an order and is left out.
  */
 #include "apiserver/patch.h"
@@ -54,7 +54,8 @@ static size_t find_item(const struct json *list, const char *key, const struct j
 
 static int unknown_directive(struct merger *m, const char *directive)
 {
-	return error_set(m->e, E_BAD_REQUEST, "unknown patch directive \"%s\"; known are replace, delete and merge", directive);
+	return error_set(m->e, E_BAD_REQUEST, "unknown patch directive \"%s\"; known are replace, delete and merge",
+			 directive);
 }
 
 /* One item of a list of objects that merges by key. */
@@ -88,7 +89,8 @@ static int merge_item(struct merger *m, const struct schema *s, struct json *lis
 static bool replaces_all(const struct json *patch)
 {
 	for (size_t i = 0; i < json_count(patch); i++)
-		if (streq(json_str(json_get(json_item(patch, i), "$patch")), "replace") && json_count(json_item(patch, i)) == 1)
+		if (streq(json_str(json_get(json_item(patch, i), "$patch")), "replace") &&
+		    json_count(json_item(patch, i)) == 1)
 			return true;
 	return false;
 }
@@ -219,9 +221,10 @@ int patch_strategic(struct arena *a, const struct kind *k, const struct json *do
 	int rc;
 
 	if (!k->core)
-		return error_set(e, E_UNSUPPORTED_MEDIA,
-				 "the body of the request was in an unknown format - accepted media types include: "
-				 "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+		return error_set(
+			e, E_UNSUPPORTED_MEDIA,
+			"the body of the request was in an unknown format - accepted media types include: "
+			"application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
 	if (!json_is(patch, JSON_OBJECT))
 		return error_set(e, E_BAD_REQUEST, "a strategic merge patch has to be an object, not %s",
 				 json_type_name(json_type(patch)));

@@ -10,14 +10,14 @@ static const char magic[] = {'k', '8', 's', '\0'};
 enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 enum field_type {
-	FIELD_TEXT,	   /* string; "" is absent */
-	FIELD_TEXTS,	   /* repeated string */
-	FIELD_INT,	   /* int64; only sent when set */
-	FIELD_BOOL,	   /* only sent when set */
-	FIELD_MESSAGE,	   /* an object */
-	FIELD_MESSAGES,	   /* repeated message */
-	FIELD_MAP_TEXT,	   /* map<string, string> */
-	FIELD_MAP_BYTES,   /* map<string, bytes>: values in base64 */
+	FIELD_TEXT,	 /* string; "" is absent */
+	FIELD_TEXTS,	 /* repeated string */
+	FIELD_INT,	 /* int64; only sent when set */
+	FIELD_BOOL,	 /* only sent when set */
+	FIELD_MESSAGE,	 /* an object */
+	FIELD_MESSAGES,	 /* repeated message */
+	FIELD_MAP_TEXT,	 /* map<string, string> */
+	FIELD_MAP_BYTES, /* map<string, bytes>: values in base64 */
 };
 
 struct field {
@@ -29,73 +29,110 @@ struct field {
 
 /* Source of numbers: k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto, k8s.io/api/…/generated.proto. */
 static const struct field owner_reference[] = {
-	{1, FIELD_TEXT, "kind", NULL}, {3, FIELD_TEXT, "name", NULL}, {4, FIELD_TEXT, "uid", NULL},
-	{5, FIELD_TEXT, "apiVersion", NULL}, {6, FIELD_BOOL, "controller", NULL},
-	{7, FIELD_BOOL, "blockOwnerDeletion", NULL}, {0},
+	{1, FIELD_TEXT, "kind", NULL},
+	{3, FIELD_TEXT, "name", NULL},
+	{4, FIELD_TEXT, "uid", NULL},
+	{5, FIELD_TEXT, "apiVersion", NULL},
+	{6, FIELD_BOOL, "controller", NULL},
+	{7, FIELD_BOOL, "blockOwnerDeletion", NULL},
+	{0},
 };
 static const struct field object_meta[] = {
-	{1, FIELD_TEXT, "name", NULL}, {2, FIELD_TEXT, "generateName", NULL}, {3, FIELD_TEXT, "namespace", NULL},
-	{5, FIELD_TEXT, "uid", NULL}, {6, FIELD_TEXT, "resourceVersion", NULL},
-	{11, FIELD_MAP_TEXT, "labels", NULL}, {12, FIELD_MAP_TEXT, "annotations", NULL},
-	{13, FIELD_MESSAGES, "ownerReferences", owner_reference}, {14, FIELD_TEXTS, "finalizers", NULL}, {0},
+	{1, FIELD_TEXT, "name", NULL},
+	{2, FIELD_TEXT, "generateName", NULL},
+	{3, FIELD_TEXT, "namespace", NULL},
+	{5, FIELD_TEXT, "uid", NULL},
+	{6, FIELD_TEXT, "resourceVersion", NULL},
+	{11, FIELD_MAP_TEXT, "labels", NULL},
+	{12, FIELD_MAP_TEXT, "annotations", NULL},
+	{13, FIELD_MESSAGES, "ownerReferences", owner_reference},
+	{14, FIELD_TEXTS, "finalizers", NULL},
+	{0},
 };
 static const struct field namespace_spec[] = {{1, FIELD_TEXTS, "finalizers", NULL}, {0}};
 static const struct field namespace_object[] = {
-	{1, FIELD_MESSAGE, "metadata", object_meta}, {2, FIELD_MESSAGE, "spec", namespace_spec}, {0},
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGE, "spec", namespace_spec},
+	{0},
 };
 static const struct field config_map[] = {
-	{1, FIELD_MESSAGE, "metadata", object_meta}, {2, FIELD_MAP_TEXT, "data", NULL},
-	{3, FIELD_MAP_BYTES, "binaryData", NULL}, {4, FIELD_BOOL, "immutable", NULL}, {0},
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MAP_TEXT, "data", NULL},
+	{3, FIELD_MAP_BYTES, "binaryData", NULL},
+	{4, FIELD_BOOL, "immutable", NULL},
+	{0},
 };
 static const struct field secret[] = {
 	{1, FIELD_MESSAGE, "metadata", object_meta}, {2, FIELD_MAP_BYTES, "data", NULL}, {3, FIELD_TEXT, "type", NULL},
-	{4, FIELD_MAP_TEXT, "stringData", NULL}, {5, FIELD_BOOL, "immutable", NULL}, {0},
+	{4, FIELD_MAP_TEXT, "stringData", NULL},     {5, FIELD_BOOL, "immutable", NULL}, {0},
 };
 static const struct field service_account[] = {
-	{1, FIELD_MESSAGE, "metadata", object_meta}, {4, FIELD_BOOL, "automountServiceAccountToken", NULL}, {0},
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{4, FIELD_BOOL, "automountServiceAccountToken", NULL},
+	{0},
 };
 static const struct field resource_attributes[] = {
-	{1, FIELD_TEXT, "namespace", NULL}, {2, FIELD_TEXT, "verb", NULL}, {3, FIELD_TEXT, "group", NULL},
-	{4, FIELD_TEXT, "version", NULL}, {5, FIELD_TEXT, "resource", NULL}, {6, FIELD_TEXT, "subresource", NULL},
-	{7, FIELD_TEXT, "name", NULL}, {0},
+	{1, FIELD_TEXT, "namespace", NULL}, {2, FIELD_TEXT, "verb", NULL},
+	{3, FIELD_TEXT, "group", NULL},	    {4, FIELD_TEXT, "version", NULL},
+	{5, FIELD_TEXT, "resource", NULL},  {6, FIELD_TEXT, "subresource", NULL},
+	{7, FIELD_TEXT, "name", NULL},	    {0},
 };
 static const struct field non_resource_attributes[] = {
-	{1, FIELD_TEXT, "path", NULL}, {2, FIELD_TEXT, "verb", NULL}, {0},
+	{1, FIELD_TEXT, "path", NULL},
+	{2, FIELD_TEXT, "verb", NULL},
+	{0},
 };
 static const struct field access_review_spec[] = {
 	{1, FIELD_MESSAGE, "resourceAttributes", resource_attributes},
-	{2, FIELD_MESSAGE, "nonResourceAttributes", non_resource_attributes}, {0},
+	{2, FIELD_MESSAGE, "nonResourceAttributes", non_resource_attributes},
+	{0},
 };
 static const struct field access_review[] = {
-	{1, FIELD_MESSAGE, "metadata", object_meta}, {2, FIELD_MESSAGE, "spec", access_review_spec}, {0},
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGE, "spec", access_review_spec},
+	{0},
 };
 static const struct field rules_review_spec[] = {{1, FIELD_TEXT, "namespace", NULL}, {0}};
 static const struct field rules_review[] = {
-	{1, FIELD_MESSAGE, "metadata", object_meta}, {2, FIELD_MESSAGE, "spec", rules_review_spec}, {0},
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGE, "spec", rules_review_spec},
+	{0},
 };
 static const struct field self_review[] = {{1, FIELD_MESSAGE, "metadata", object_meta}, {0}};
 static const struct field token_request_spec[] = {
-	{1, FIELD_TEXTS, "audiences", NULL}, {4, FIELD_INT, "expirationSeconds", NULL}, {0},
+	{1, FIELD_TEXTS, "audiences", NULL},
+	{4, FIELD_INT, "expirationSeconds", NULL},
+	{0},
 };
 static const struct field token_request[] = {
-	{1, FIELD_MESSAGE, "metadata", object_meta}, {2, FIELD_MESSAGE, "spec", token_request_spec}, {0},
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGE, "spec", token_request_spec},
+	{0},
 };
 static const struct field preconditions[] = {
-	{1, FIELD_TEXT, "uid", NULL}, {2, FIELD_TEXT, "resourceVersion", NULL}, {0},
+	{1, FIELD_TEXT, "uid", NULL},
+	{2, FIELD_TEXT, "resourceVersion", NULL},
+	{0},
 };
 static const struct field delete_options[] = {
 	{1, FIELD_INT, "gracePeriodSeconds", NULL}, {2, FIELD_MESSAGE, "preconditions", preconditions},
-	{3, FIELD_BOOL, "orphanDependents", NULL}, {4, FIELD_TEXT, "propagationPolicy", NULL},
-	{5, FIELD_TEXTS, "dryRun", NULL}, {0},
+	{3, FIELD_BOOL, "orphanDependents", NULL},  {4, FIELD_TEXT, "propagationPolicy", NULL},
+	{5, FIELD_TEXTS, "dryRun", NULL},	    {0},
 };
 
 static const struct {
 	const char *kind;
 	const struct field *fields;
 } kinds[] = {
-	{"Namespace", namespace_object}, {"ConfigMap", config_map}, {"Secret", secret}, {"ServiceAccount", service_account},
-	{"SelfSubjectAccessReview", access_review}, {"SelfSubjectRulesReview", rules_review},
-	{"SelfSubjectReview", self_review}, {"TokenRequest", token_request}, {"DeleteOptions", delete_options},
+	{"Namespace", namespace_object},
+	{"ConfigMap", config_map},
+	{"Secret", secret},
+	{"ServiceAccount", service_account},
+	{"SelfSubjectAccessReview", access_review},
+	{"SelfSubjectRulesReview", rules_review},
+	{"SelfSubjectReview", self_review},
+	{"TokenRequest", token_request},
+	{"DeleteOptions", delete_options},
 };
 
 struct reader {
@@ -263,7 +300,8 @@ static int read_message(struct arena *a, struct reader r, const struct field *fi
 
 int protobuf_decode(struct arena *a, const void *data, size_t len, struct json **ret, struct error *e)
 {
-	static const struct field type_meta[] = {{1, FIELD_TEXT, "apiVersion", NULL}, {2, FIELD_TEXT, "kind", NULL}, {0}};
+	static const struct field type_meta[] = {
+		{1, FIELD_TEXT, "apiVersion", NULL}, {2, FIELD_TEXT, "kind", NULL}, {0}};
 	struct reader r = {data, (const uint8_t *)data + len}, raw = {data, data};
 	struct json *obj = json_object(a);
 	struct value v;

@@ -3,7 +3,8 @@
  * defaults) and schema_validate.c.
  *
  * Every keyword is known: one that is not in the table is refused, so that a typing error in a specification cannot
- * silently allow what it meant to forbid. Regular expressions are compiled once per text and live as long as the process.
+ * silently allow what it meant to forbid. Regular expressions are compiled once per text and live as long as the
+ * process.
  */
 #include "apiserver/schema.h"
 
@@ -58,7 +59,7 @@ static const regex_t *pattern_get(const char *text, struct error *e)
 
 static const char *const type_names[] = {
 	[SCHEMA_BOOLEAN] = "boolean", [SCHEMA_INTEGER] = "integer", [SCHEMA_NUMBER] = "number",
-	[SCHEMA_STRING] = "string", [SCHEMA_ARRAY] = "array", [SCHEMA_OBJECT] = "object",
+	[SCHEMA_STRING] = "string",   [SCHEMA_ARRAY] = "array",	    [SCHEMA_OBJECT] = "object",
 };
 
 static int set_type(struct compiler *c, struct schema *s, const struct json *v)
@@ -88,7 +89,8 @@ static int set_properties(struct compiler *c, struct schema *s, const struct jso
 	int rc;
 
 	if (!json_is(v, JSON_OBJECT) || n > PROPERTIES_MAX)
-		return error_set(c->e, E_INVALID, "properties has to be an object of at most %d members", PROPERTIES_MAX);
+		return error_set(c->e, E_INVALID, "properties has to be an object of at most %d members",
+				 PROPERTIES_MAX);
 	while (size < 2 * n)
 		size *= 2;
 	list = arena_calloc(c->arena, (n + 1) * sizeof(*list));
@@ -154,7 +156,9 @@ static int set_format(struct compiler *c, struct schema *s, const struct json *v
 		const char *name;
 		enum schema_format id;
 	} formats[] = {
-		{"date-time", SCHEMA_FORMAT_DATE_TIME}, {"byte", SCHEMA_FORMAT_BYTE}, {"int32", SCHEMA_FORMAT_INT32},
+		{"date-time", SCHEMA_FORMAT_DATE_TIME},
+		{"byte", SCHEMA_FORMAT_BYTE},
+		{"int32", SCHEMA_FORMAT_INT32},
 	};
 
 	(void)c;
@@ -338,7 +342,8 @@ static void inherit(struct schema *s, const struct schema *child)
 static int check_consistent(struct compiler *c, const struct schema *s)
 {
 	if (s->list == SCHEMA_LIST_MAP && (!s->list_keys || !s->list_keys[0] || !s->items))
-		return error_set(c->e, E_INVALID, "x-kubernetes-list-type map needs x-kubernetes-list-map-keys and items");
+		return error_set(c->e, E_INVALID,
+				 "x-kubernetes-list-type map needs x-kubernetes-list-map-keys and items");
 	if (s->type == SCHEMA_ANY && !s->int_or_string && !s->preserve_unknown)
 		return error_set(c->e, E_INVALID, "type is missing");
 	if (s->type == SCHEMA_ARRAY && !s->items)

@@ -16,7 +16,13 @@
 #include <regex.h>
 
 enum schema_type {
-	SCHEMA_ANY, SCHEMA_BOOLEAN, SCHEMA_INTEGER, SCHEMA_NUMBER, SCHEMA_STRING, SCHEMA_ARRAY, SCHEMA_OBJECT,
+	SCHEMA_ANY,
+	SCHEMA_BOOLEAN,
+	SCHEMA_INTEGER,
+	SCHEMA_NUMBER,
+	SCHEMA_STRING,
+	SCHEMA_ARRAY,
+	SCHEMA_OBJECT,
 };
 enum schema_format { SCHEMA_FORMAT_NONE, SCHEMA_FORMAT_DATE_TIME, SCHEMA_FORMAT_BYTE, SCHEMA_FORMAT_INT32 };
 enum schema_list { SCHEMA_LIST_ATOMIC, SCHEMA_LIST_SET, SCHEMA_LIST_MAP };
@@ -31,19 +37,19 @@ struct schema_property {
 struct schema {
 	enum schema_type type;
 	bool nullable, int_or_string, preserve_unknown;
-	bool map_atomic; /* x-kubernetes-map-type: atomic */
-	bool has_defaults; /* a default somewhere below, or here */
-	bool has_old_rules; /* a rule that looks at the old value somewhere below, or here */
-	const char *name; /* of the property this is, "" for items and the root */
-	const char *description; /* or NULL */
+	bool map_atomic;		  /* x-kubernetes-map-type: atomic */
+	bool has_defaults;		  /* a default somewhere below, or here */
+	bool has_old_rules;		  /* a rule that looks at the old value somewhere below, or here */
+	const char *name;		  /* of the property this is, "" for items and the root */
+	const char *description;	  /* or NULL */
 	const struct json *default_value; /* or NULL */
 	const struct json *enumeration;	  /* array, or NULL */
 	const struct json *minimum, *maximum, *multiple_of; /* numbers, or NULL */
 	bool exclusive_minimum, exclusive_maximum;
 	int64_t min_length, max_length, min_items, max_items, min_properties, max_properties; /* -1: none */
-	const char *pattern; /* or NULL */
-	const regex_t *regex; /* of pattern */
-	const char *format;  /* or NULL */
+	const char *pattern;								      /* or NULL */
+	const regex_t *regex;								      /* of pattern */
+	const char *format;								      /* or NULL */
 	enum schema_format format_id;
 	/* objects */
 	const struct schema_property *properties;
@@ -73,9 +79,9 @@ const struct schema *schema_member(const struct schema *s, const char *name);
 void schema_prune(struct arena *a, const struct kind *k, struct json *obj, struct json *unknown);
 /* Fills in defaults, in place. */
 void schema_default(struct arena *a, const struct kind *k, struct json *obj);
-/* Appends a {"reason", "message", "field"} per fault to causes (an array) and returns how many. The message has no field
- * path in front: "Required value", "Invalid value: 0: spec.x in body should be …". old: NULL on create; with it, also
- * the rules about changes (immutable fields). At most 100 faults are listed. */
+/* Appends a {"reason", "message", "field"} per fault to causes (an array) and returns how many. The message has no
+ * field path in front: "Required value", "Invalid value: 0: spec.x in body should be …". old: NULL on create; with it,
+ * also the rules about changes (immutable fields). At most 100 faults are listed. */
 size_t schema_validate(struct arena *a, const struct kind *k, const struct json *obj, const struct json *old,
 		       struct json *causes);
 

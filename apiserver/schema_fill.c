@@ -22,7 +22,8 @@ static bool is_system(const struct schema_place *up, const char *name)
 	return !up && (strcmp(name, "metadata") == 0 || strcmp(name, "apiVersion") == 0 || strcmp(name, "kind") == 0);
 }
 
-static void prune(struct arena *a, const struct schema *s, struct json *v, const struct schema_place *up, struct json *unknown)
+static void prune(struct arena *a, const struct schema *s, struct json *v, const struct schema_place *up,
+		  struct json *unknown)
 {
 	if (json_is(v, JSON_ARRAY) && s->items) {
 		for (size_t i = 0; i < json_count(v); i++)

@@ -1,8 +1,8 @@
 /*
  * schema_rules.c - recognising and checking rules; see schema_rules.h.
  *
- * A form is a pattern in which %f stands for a field name, %d for a duration in quotes, and %* for any number of what its
- * `again` says; spaces in the rule do not matter.
+ * A form is a pattern in which %f stands for a field name, %d for a duration in quotes, and %* for any number of what
+ * its `again` says; spaces in the rule do not matter.
  */
 #include "apiserver/schema_rules.h"
 
@@ -44,7 +44,8 @@ static const char *match_duration(struct match *m, const char *text)
 {
 	const char *end = *text == '\'' ? strchr(text + 1, '\'') : NULL;
 
-	if (!end || duration_parse_ms(arena_strndup(m->arena, text + 1, (size_t)(end - text - 1)), &m->rule->limit_ms, NULL))
+	if (!end ||
+	    duration_parse_ms(arena_strndup(m->arena, text + 1, (size_t)(end - text - 1)), &m->rule->limit_ms, NULL))
 		return NULL;
 	return end + 1;
 }
@@ -83,9 +84,9 @@ int schema_rule_compile(struct arena *a, const struct json *from, struct schema_
 			*to++ = *p;
 	*to = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-		struct schema_rule r = {.type = forms[i].type,
-					.message = json_str_or(json_get(from, "message"),
-							       arena_printf(a, "failed rule: %s", rule))};
+		struct schema_rule r = {
+			.type = forms[i].type,
+			.message = json_str_or(json_get(from, "message"), arena_printf(a, "failed rule: %s", rule))};
 		struct match m = {a, &r, 0};
 		const char *rest = match_form(&m, forms[i].form, forms[i].again, dense);
 

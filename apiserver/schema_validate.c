@@ -1,8 +1,8 @@
 /*
  * schema_validate.c - checking objects against their schema; see schema.h.
  *
- * Texts are those of k8s.io/kube-openapi/pkg/validation/errors wrapped by k8s.io/apimachinery/pkg/util/validation/field.
- * Nothing is formatted or allocated unless there is a fault.
+ * Texts are those of k8s.io/kube-openapi/pkg/validation/errors wrapped by
+ * k8s.io/apimachinery/pkg/util/validation/field. Nothing is formatted or allocated unless there is a fault.
  */
 #include "apiserver/schema.h"
 
@@ -46,7 +46,8 @@ static void fault(struct check *c, const struct schema_place *p, const char *rea
 }
 
 /* `Invalid value: <value>: <path> in body <what>`. Collections are named by their type only. */
-static _printf_(4, 5) void fault_value(struct check *c, const struct schema_place *p, const struct json *v, const char *fmt, ...)
+static _printf_(4, 5) void fault_value(struct check *c, const struct schema_place *p, const struct json *v,
+				       const char *fmt, ...)
 {
 	bool scalar = json_type(v) != JSON_OBJECT && json_type(v) != JSON_ARRAY;
 	_buf_ text = BUF_INIT(JSON_MAX_BYTES);
@@ -69,8 +70,8 @@ static void fault_type(struct check *c, const struct schema_place *p, const stru
 	const char *have = json_type_name(json_type(v));
 
 	fault(c, p, "FieldValueTypeInvalid",
-	      arena_printf(c->arena, "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", have, place_text(c, p),
-			   wanted, have));
+	      arena_printf(c->arena, "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", have,
+			   place_text(c, p), wanted, have));
 }
 
 /* ---- scalars ---- */
@@ -311,7 +312,8 @@ static const char *wrong_type(const struct schema *s, const struct json *v)
 	case SCHEMA_BOOLEAN:
 		return t == JSON_BOOL ? NULL : "boolean";
 	case SCHEMA_INTEGER: /* 1.0 counts, as in Kubernetes */
-		return t == JSON_INT || (t == JSON_REAL && fabs(d) < 9007199254740992.0 && floor(d) == d) ? NULL : "integer";
+		return t == JSON_INT || (t == JSON_REAL && fabs(d) < 9007199254740992.0 && floor(d) == d) ? NULL
+													  : "integer";
 	case SCHEMA_NUMBER:
 		return t == JSON_INT || t == JSON_REAL ? NULL : "number";
 	case SCHEMA_STRING:

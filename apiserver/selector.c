@@ -94,10 +94,11 @@ static int check_value(struct lexer *l, const char *key, const char *value)
 {
 	if (!*value || is_name(value, strlen(value)))
 		return 0;
-	return error_set(l->e, E_BAD_REQUEST,
-			 "values[0][%s]: Invalid value: \"%s\": a valid label must be an empty string or consist of "
-			 "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-			 key, value);
+	return error_set(
+		l->e, E_BAD_REQUEST,
+		"values[0][%s]: Invalid value: \"%s\": a valid label must be an empty string or consist of "
+		"alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+		key, value);
 }
 
 static int add_value(struct lexer *l, struct requirement *r, const char *value, size_t *room)
@@ -142,8 +143,10 @@ static int read_number(struct lexer *l, struct requirement *r)
 
 	r->number = strtoll(word, &end, 10);
 	if (!*word || *end)
-		return error_set(l->e, E_BAD_REQUEST, "values[0][%s]: Invalid value: \"%s\": for 'Gt', 'Lt' operators, the "
-				 "value must be an integer", r->key, word);
+		return error_set(l->e, E_BAD_REQUEST,
+				 "values[0][%s]: Invalid value: \"%s\": for 'Gt', 'Lt' operators, the "
+				 "value must be an integer",
+				 r->key, word);
 	return 0;
 }
 
@@ -179,7 +182,8 @@ static int read_requirement(struct lexer *l, struct requirement *r)
 	word = read_word(l);
 	if (!streq(word, "in") && !streq(word, "notin"))
 		return error_set(l->e, E_BAD_REQUEST,
-				 "unable to parse requirement: found '%s', expected: in, notin, =, ==, !=, gt, lt", word);
+				 "unable to parse requirement: found '%s', expected: in, notin, =, ==, !=, gt, lt",
+				 word);
 	r->op = streq(word, "in") ? OP_IN : OP_NOT_IN;
 	return read_set(l, r);
 }

@@ -1,6 +1,6 @@
 /*
- * table.c - see table.h. Sources: k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor for columns by
- * JSONPath, k8s.io/kubernetes/pkg/printers/internalversion for the computed ones.
+ * table.c - see table.h. Sources: k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor for columns
+ * by JSONPath, k8s.io/kubernetes/pkg/printers/internalversion for the computed ones.
  */
 #include "apiserver/table.h"
 
@@ -148,7 +148,8 @@ static const char *cell_event_object(struct cell *c)
 
 static const char *cell_event_source(struct cell *c)
 {
-	const char *who = json_str(json_in(c->obj, "source", "component")), *where = json_str(json_in(c->obj, "source", "host"));
+	const char *who = json_str(json_in(c->obj, "source", "component")),
+		   *where = json_str(json_in(c->obj, "source", "host"));
 
 	if (!who) {
 		who = json_str_or(json_get(c->obj, "reportingComponent"), "");
@@ -213,7 +214,8 @@ static bool join_match(void *user, const struct json *match)
 	return true;
 }
 
-static const struct json *path_cell(struct arena *a, const struct kind_column *col, const struct json *obj, int64_t now_ms)
+static const struct json *path_cell(struct arena *a, const struct kind_column *col, const struct json *obj,
+				    int64_t now_ms)
 {
 	const struct json *first = jsonpath_first(col->compiled, obj);
 	_buf_ text = BUF_INIT(64U * 1024);
@@ -270,7 +272,10 @@ static void write_column(struct arena *a, const struct kind_column *c, struct bu
 void table_columns(const struct kind *k, struct buf *out)
 {
 	static const struct kind_column name = {
-		.name = "Name", .type = "string", .format = "name", .description = "Name of the object.",
+		.name = "Name",
+		.type = "string",
+		.format = "name",
+		.description = "Name of the object.",
 	};
 	_arena_ a = arena_new();
 

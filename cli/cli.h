@@ -1,8 +1,9 @@
 /*
  * cli.h - what every command of berthctl shares: the connection, the global flags, and the table of commands.
  *
- * A command is a function over its own arguments. It prints its result on standard output and everything else on standard
- * error, and returns an exit code (0, or 1 with *e filled, or 2 for wrong usage). Strings live in the context's arena.
+ * A command is a function over its own arguments. It prints its result on standard output and everything else on
+ * standard error, and returns an exit code (0, or 1 with *e filled, or 2 for wrong usage). Strings live in the
+ * context's arena.
  */
 #ifndef BERTH_CLI_CLI_H
 #define BERTH_CLI_CLI_H
@@ -15,7 +16,7 @@ struct cli {
 	struct kube_config config;
 	struct kube *kube; /* connected on first use by cli_connect() */
 	const char *kubeconfig, *context, *namespace, *server_flag, *token_flag;
-	bool colour; /* standard output is a terminal and NO_COLOR is not set */
+	bool colour;		/* standard output is a terminal and NO_COLOR is not set */
 	struct json *discovery; /* array of resources, fetched on first use; see resource.h */
 };
 

@@ -37,21 +37,22 @@ static int apply_one(struct cli *c, const struct json *o, struct error *e)
 	if (!err)
 		was = json_str(json_in(old, "metadata", "resourceVersion"));
 	*e = (struct error){0};
-	struct kube_call call = {.method = "PATCH",
-				 .path = arena_printf(c->arena, "%s?fieldManager=berthctl&fieldValidation=Strict&force=%s%s",
-						      path, opt.force ? "true" : "false", opt.dry_run ? "&dryRun=All" : ""),
-				 .patch = KUBE_PATCH_APPLY,
-				 .body = o,
-				 .ret_status = &status};
+	struct kube_call call = {
+		.method = "PATCH",
+		.path = arena_printf(c->arena, "%s?fieldManager=berthctl&fieldValidation=Strict&force=%s%s", path,
+				     opt.force ? "true" : "false", opt.dry_run ? "&dryRun=All" : ""),
+		.patch = KUBE_PATCH_APPLY,
+		.body = o,
+		.ret_status = &status};
 
 	err = kube_do(c->kube, &call, c->arena, &new, e);
 	if (err) {
 		error_prefix(e, "%s", resource_label(c, &r, name));
 		return err;
 	}
-	const char *verb = !was ? "created"
+	const char *verb = !was								       ? "created"
 			   : streq(was, json_str(json_in(new, "metadata", "resourceVersion"))) ? "unchanged"
-												: "configured";
+											       : "configured";
 
 	printf("%s %s%s\n", resource_label(c, &r, name), verb, opt.dry_run ? " (dry run)" : "");
 	return 0;

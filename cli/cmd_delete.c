@@ -17,7 +17,8 @@ static struct {
 } opt = {.wait = true};
 
 static const struct option_spec specs[] = {
-	{"filename", 'f', OPT_LIST, &opt.files, "FILE", "Delete the objects in this file, folder, or - (may be repeated)"},
+	{"filename", 'f', OPT_LIST, &opt.files, "FILE",
+	 "Delete the objects in this file, folder, or - (may be repeated)"},
 	{"selector", 'l', OPT_STRING, &opt.labels, "LABELS", "All objects of the type with these labels"},
 	{"all", 0, OPT_BOOL, &opt.all, NULL, "All objects of the type in the namespace"},
 	{"wait", 0, OPT_BOOL, &opt.wait, NULL, "Wait until they are gone (default; --wait=false returns at once)"},
@@ -81,7 +82,8 @@ static int delete_many(struct cli *c, const struct kube_resource *r, struct erro
 	int err = kube_do(c->kube, &(struct kube_call){.method = "GET", .path = q.data}, c->arena, &list, e);
 
 	for (size_t i = 0; !err && i < json_count(json_get(list, "items")); i++)
-		err = delete_one(c, r, ns, json_str(json_in(json_item(json_get(list, "items"), i), "metadata", "name")), e);
+		err = delete_one(c, r, ns, json_str(json_in(json_item(json_get(list, "items"), i), "metadata", "name")),
+				 e);
 	return err;
 }
 
@@ -120,11 +122,13 @@ int cmd_delete(struct cli *c, int argc, char **argv, struct error *e)
 		r = targets_parse(c, args, n, &targets, &count, e);
 	for (size_t i = 0; !r && i < count; i++) {
 		if (targets[i].name)
-			r = delete_one(c, &targets[i].resource, resource_namespace(c, &targets[i].resource), targets[i].name, e);
+			r = delete_one(c, &targets[i].resource, resource_namespace(c, &targets[i].resource),
+				       targets[i].name, e);
 		else if (opt.all || opt.labels)
 			r = delete_many(c, &targets[i].resource, e);
 		else
-			r = error_set(e, E_BAD_REQUEST, "say which: berthctl delete %s NAME, or --all, or -l LABELS", args[0]);
+			r = error_set(e, E_BAD_REQUEST, "say which: berthctl delete %s NAME, or --all, or -l LABELS",
+				      args[0]);
 	}
 	return r;
 }

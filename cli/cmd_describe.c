@@ -100,8 +100,9 @@ static void print_tree(struct arena *a, const struct json *v, int indent)
 
 static void print_metadata(struct arena *a, const struct json *o)
 {
-	static const char *const shown[] = {"name", "namespace", "labels", "annotations", "creationTimestamp",
-					    "deletionTimestamp", "finalizers", "ownerReferences", "uid", "generation"};
+	static const char *const shown[] = {
+		"name",	      "namespace",	 "labels", "annotations", "creationTimestamp", "deletionTimestamp",
+		"finalizers", "ownerReferences", "uid",	   "generation"};
 	struct json *meta = json_clone(a, json_get(o, "metadata"));
 
 	json_unset(json_get(meta, "annotations"), "kubectl.kubernetes.io/last-applied-configuration");
@@ -164,8 +165,7 @@ static int print_events(struct cli *c, const struct json *o, struct error *e)
 
 		table_row(&t, (const char *[]){
 				      arena_printf(c->arena, "  %s", json_str_or(json_get(ev, "type"), "")),
-				      json_str(json_get(ev, "reason")),
-				      age(c->arena, when_of(ev)),
+				      json_str(json_get(ev, "reason")), age(c->arena, when_of(ev)),
 				      arena_printf(c->arena, "%lld", (long long)json_int_or(json_get(ev, "count"), 1)),
 				      json_str(json_in(ev, "source", "component")), json_str(json_get(ev, "message"))});
 	}

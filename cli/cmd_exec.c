@@ -30,7 +30,7 @@ static const struct option_spec specs[] = {
 struct session {
 	struct http_tunnel *tunnel;
 	struct ws_parser parser;
-	int signals;	/* signalfd for SIGWINCH */
+	int signals; /* signalfd for SIGWINCH */
 	bool input_open;
 	int exit_code;
 	bool done;
@@ -92,7 +92,8 @@ static int on_result(struct session *s, const char *text, size_t len, struct err
 		return error_set(e, error_code_from_http(0, json_str(json_get(o, "reason"))), "%s",
 				 json_str_or(json_get(o, "message"), "the command could not be run"));
 	/* 125 to 127 mean that the command itself never ran; the message says why. */
-	s->exit_code = (int)strtol(json_str_or(json_in(json_item(json_in(o, "details", "causes"), 0), "message"), "1"), NULL, 10);
+	s->exit_code = (int)strtol(json_str_or(json_in(json_item(json_in(o, "details", "causes"), 0), "message"), "1"),
+				   NULL, 10);
 	if (s->exit_code >= 125 && s->exit_code <= 127 && json_str(json_get(o, "message")))
 		fprintf(stderr, "%s\n", json_str(json_get(o, "message")));
 	return 0;
@@ -213,12 +214,11 @@ static int open_session(struct cli *c, const char *instance, const char *const *
 		return error_set(e, E_TOO_LARGE, "the command is too long");
 	random_bytes(nonce, sizeof(nonce));
 	base64_encode(nonce, sizeof(nonce), &key);
-	struct http_request req = {
-		.url = url.data,
-		.tls = &tls,
-		.bearer_token = c->config.token,
-		.headers = {"Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: v5.channel.k8s.io",
-			    arena_printf(c->arena, "Sec-WebSocket-Key: %s", key.data)}};
+	struct http_request req = {.url = url.data,
+				   .tls = &tls,
+				   .bearer_token = c->config.token,
+				   .headers = {"Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: v5.channel.k8s.io",
+					       arena_printf(c->arena, "Sec-WebSocket-Key: %s", key.data)}};
 
 	return http_tunnel_open(&req, "websocket", NULL, &s->tunnel, e);
 }

@@ -89,8 +89,9 @@ static int fetch(struct cli *c, const struct target *t, struct json **ret, struc
 	struct json *whole = NULL;
 
 	do {
-		const char *q = t->name ? "" : query(c, token ? arena_printf(c->arena, "?limit=500&continue=%s", token)
-							      : "?limit=500");
+		const char *q = t->name ? ""
+					: query(c, token ? arena_printf(c->arena, "?limit=500&continue=%s", token)
+							 : "?limit=500");
 		struct kube_call call = {.method = "GET",
 					 .path = arena_printf(c->arena, "%s%s", path, q),
 					 .accept = wants_table() ? TABLE_ACCEPT : NULL};
@@ -162,7 +163,8 @@ static int on_watch(void *user, const void *data, size_t len, struct error *e)
 		int r = json_parse(w->arena, w->line.data, (size_t)(nl - w->line.data), NULL, &event, e);
 
 		if (!r && streq(json_str(json_get(event, "type")), "ERROR"))
-			r = error_set(e, E_EXPIRED, "%s", json_str_or(json_in(event, "object", "message"), "watch ended"));
+			r = error_set(e, E_EXPIRED, "%s",
+				      json_str_or(json_in(event, "object", "message"), "watch ended"));
 		if (!r)
 			print_event(w, event);
 		arena_free(w->arena);
@@ -176,7 +178,9 @@ static int on_watch(void *user, const void *data, size_t len, struct error *e)
 
 static int watch(struct cli *c, const struct target *t, const struct json *list, struct error *e)
 {
-	struct watch w = {.cli = c, .resource = &t->resource, .line = BUF_INIT(WATCH_LINE_MAX),
+	struct watch w = {.cli = c,
+			  .resource = &t->resource,
+			  .line = BUF_INIT(WATCH_LINE_MAX),
 			  .columns = json_get(list, "columnDefinitions")};
 	const char *ns = opt.all ? NULL : resource_namespace(c, &t->resource);
 
@@ -188,7 +192,8 @@ static int watch(struct cli *c, const struct target *t, const struct json *list,
 	const char *start = arena_printf(c->arena, "?watch=true&resourceVersion=%s",
 					 json_str_or(json_in(list, "metadata", "resourceVersion"), "0"));
 	struct kube_call call = {.method = "GET",
-				 .path = arena_printf(c->arena, "%s%s", kube_path(c->arena, &t->resource, ns, NULL, NULL),
+				 .path = arena_printf(c->arena, "%s%s",
+						      kube_path(c->arena, &t->resource, ns, NULL, NULL),
 						      query(c, start)),
 				 .accept = wants_table() ? TABLE_ACCEPT : NULL,
 				 .sink = on_watch,
@@ -212,7 +217,8 @@ static int show(struct cli *c, const struct target *t, size_t index, size_t coun
 		else
 			print_object(o);
 	} else if (!t->name && !json_count(json_get(o, "rows"))) {
-		fprintf(stderr, resource_namespace(c, &t->resource) && !opt.all ? "No %s in namespace %s.\n" : "No %s.\n",
+		fprintf(stderr,
+			resource_namespace(c, &t->resource) && !opt.all ? "No %s in namespace %s.\n" : "No %s.\n",
 			t->resource.plural, c->namespace);
 	} else {
 		if (index && !opt.no_headers)
@@ -237,10 +243,12 @@ int cmd_get(struct cli *c, int argc, char **argv, struct error *e)
 	if (!r)
 		r = cli_connect(c, e);
 	if (!r && opt.raw)
-		return kube_do(c->kube, &(struct kube_call){.method = "GET", .path = opt.raw, .accept = "*/*", .sink = write_out},
-			       c->arena, NULL, e);
-	if (!r && opt.output && !streq(opt.output, "json") && !streq(opt.output, "yaml") && !streq(opt.output, "wide") &&
-	    !streq(opt.output, "name"))
+		return kube_do(
+			c->kube,
+			&(struct kube_call){.method = "GET", .path = opt.raw, .accept = "*/*", .sink = write_out},
+			c->arena, NULL, e);
+	if (!r && opt.output && !streq(opt.output, "json") && !streq(opt.output, "yaml") &&
+	    !streq(opt.output, "wide") && !streq(opt.output, "name"))
 		r = error_set(e, E_BAD_REQUEST, "-o %s: it takes json, yaml, wide or name", opt.output);
 	if (!r)
 		r = cli_want_args("get", n, 1, -1, e);

@@ -48,6 +48,7 @@ int cmd_logs(struct cli *c, int argc, char **argv, struct error *e)
 		buf_addf(&path, "&tailLines=%lld", (long long)opt.tail);
 	if (opt.since_ms)
 		buf_addf(&path, "&sinceSeconds=%lld", (long long)((opt.since_ms + 999) / 1000));
-	return kube_do(c->kube, &(struct kube_call){.method = "GET", .path = path.data, .accept = "*/*", .sink = write_out},
+	return kube_do(c->kube,
+		       &(struct kube_call){.method = "GET", .path = path.data, .accept = "*/*", .sink = write_out},
 		       c->arena, NULL, e);
 }

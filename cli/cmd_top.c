@@ -65,12 +65,12 @@ static int top_nodes(struct cli *c, struct error *e)
 			running += streq(json_str(json_get(status, "nodeName")), name) && !streq(phase, "Asleep") &&
 				   !streq(phase, "Stopped") && !streq(phase, "Failed") && !streq(phase, "Pending");
 		}
-		table_row(&t, (const char *[]){
-				      name, json_str(json_in(n, "metadata", "labels", "topology.kubernetes.io/zone")),
-				      arena_printf(c->arena, "%lld", (long long)running),
-				      json_str(json_get(alloc, "cpu")),
-				      bytes(c->arena, quantity(json_get(alloc, "memory"), false)),
-				      bytes(c->arena, quantity(json_get(alloc, "ephemeral-storage"), false))});
+		table_row(&t,
+			  (const char *[]){
+				  name, json_str(json_in(n, "metadata", "labels", "topology.kubernetes.io/zone")),
+				  arena_printf(c->arena, "%lld", (long long)running), json_str(json_get(alloc, "cpu")),
+				  bytes(c->arena, quantity(json_get(alloc, "memory"), false)),
+				  bytes(c->arena, quantity(json_get(alloc, "ephemeral-storage"), false))});
 	}
 	table_print(&t, c->colour, true);
 	return 0;
@@ -90,13 +90,16 @@ static void add_instance(struct cli *c, struct table *t, const struct json *i)
 	}
 	memory = json_int_or(json_get(s, "memoryBytes"), 0);
 	limit = json_int_or(json_get(s, "memoryLimitBytes"), 0);
-	table_row(t, (const char *[]){
-			     name, arena_printf(c->arena, "%.1fs", (double)json_int_or(json_get(s, "cpuMicroseconds"), 0) / 1e6),
-			     bytes(c->arena, memory), percent(c->arena, memory, limit),
-			     bytes(c->arena, json_int_or(json_get(s, "diskBytes"), 0)),
-			     arena_printf(c->arena, "%s/%s", bytes(c->arena, json_int_or(json_get(s, "netRxBytes"), 0)),
-					  bytes(c->arena, json_int_or(json_get(s, "netTxBytes"), 0))),
-			     arena_printf(c->arena, "%lld processes", (long long)json_int_or(json_get(s, "processes"), 0))});
+	table_row(
+		t,
+		(const char *[]){
+			name,
+			arena_printf(c->arena, "%.1fs", (double)json_int_or(json_get(s, "cpuMicroseconds"), 0) / 1e6),
+			bytes(c->arena, memory), percent(c->arena, memory, limit),
+			bytes(c->arena, json_int_or(json_get(s, "diskBytes"), 0)),
+			arena_printf(c->arena, "%s/%s", bytes(c->arena, json_int_or(json_get(s, "netRxBytes"), 0)),
+				     bytes(c->arena, json_int_or(json_get(s, "netTxBytes"), 0))),
+			arena_printf(c->arena, "%lld processes", (long long)json_int_or(json_get(s, "processes"), 0))});
 }
 
 static int top_instances(struct cli *c, struct error *e)
@@ -107,7 +110,8 @@ static int top_instances(struct cli *c, struct error *e)
 
 	if (r)
 		return r;
-	table_init(&t, c->arena, (const char *[]){"NAME", "CPU-TIME", "MEMORY", "MEMORY%", "DISK", "NET-IN/OUT", "NOTE", NULL});
+	table_init(&t, c->arena,
+		   (const char *[]){"NAME", "CPU-TIME", "MEMORY", "MEMORY%", "DISK", "NET-IN/OUT", "NOTE", NULL});
 	for (size_t i = 0; i < json_count(items); i++) {
 		const char *phase = json_str_or(json_in(json_item(items, i), "status", "phase"), "");
 

@@ -85,7 +85,8 @@ static bool is_reached(struct arena *a, const struct goal *g, const struct json 
 
 	*ret_now = !o ? "it does not exist" : arena_printf(a, "%s is \"%s\"", g->left, text);
 	if (g->kind == GOAL_CONDITION && o && json_str(json_get(condition_find(o, g->left), "message")))
-		*ret_now = arena_printf(a, "%s: %s", *ret_now, json_str(json_get(condition_find(o, g->left), "message")));
+		*ret_now = arena_printf(a, "%s: %s", *ret_now,
+					json_str(json_get(condition_find(o, g->left), "message")));
 	return o && streq(text, g->right);
 }
 

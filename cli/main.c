@@ -81,7 +81,8 @@ int cli_want_args(const char *command, int count, int min, int max, struct error
 
 	if (count >= min && (max < 0 || count <= max))
 		return 0;
-	return error_set(e, E_BAD_REQUEST, "usage: berthctl %s %s (see berthctl %s --help)", command, cmd->arguments, command);
+	return error_set(e, E_BAD_REQUEST, "usage: berthctl %s %s (see berthctl %s --help)", command, cmd->arguments,
+			 command);
 }
 
 int cli_connect(struct cli *c, struct error *e)

@@ -14,9 +14,9 @@
 
 static int check_object(const struct json *o, const char *path, size_t document, struct error *e)
 {
-	const char *lacking = !json_is(o, JSON_OBJECT)		       ? "is not an object"
-			      : !json_str(json_get(o, "apiVersion"))   ? "has no apiVersion"
-			      : !json_str(json_get(o, "kind"))	       ? "has no kind"
+	const char *lacking = !json_is(o, JSON_OBJECT)			  ? "is not an object"
+			      : !json_str(json_get(o, "apiVersion"))	  ? "has no apiVersion"
+			      : !json_str(json_get(o, "kind"))		  ? "has no kind"
 			      : !json_str(json_in(o, "metadata", "name")) ? "has no metadata.name"
 									  : NULL;
 

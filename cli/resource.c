@@ -158,8 +158,10 @@ int targets_parse(struct cli *c, const char *const *args, int count, struct targ
 			const char *slash = strchr(args[i], '/');
 
 			if (!slash)
-				return error_set(e, E_BAD_REQUEST, "\"%s\": TYPE/NAME and TYPE NAME cannot be mixed", args[i]);
-			r = one_target(c, arena_strndup(c->arena, args[i], (size_t)(slash - args[i])), slash + 1, &t[n++], e);
+				return error_set(e, E_BAD_REQUEST, "\"%s\": TYPE/NAME and TYPE NAME cannot be mixed",
+						 args[i]);
+			r = one_target(c, arena_strndup(c->arena, args[i], (size_t)(slash - args[i])), slash + 1,
+				       &t[n++], e);
 		}
 	} else if (count > 1) {
 		for (int i = 1; i < count && !r; i++)

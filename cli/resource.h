@@ -6,8 +6,8 @@
 
 #include "cli/cli.h"
 
-/* Finds a type by plural, singular, short name, kind, or any of these with ".group". Errors: E_NOT_FOUND naming what there
- * is. */
+/* Finds a type by plural, singular, short name, kind, or any of these with ".group". Errors: E_NOT_FOUND naming what
+ * there is. */
 int resource_find(struct cli *c, const char *text, struct kube_resource *ret, struct error *e);
 /* Finds the type of an object by its apiVersion and kind. */
 int resource_of_object(struct cli *c, const struct json *object, struct kube_resource *ret, struct error *e);

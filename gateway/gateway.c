@@ -137,7 +137,8 @@ static struct route_table *build_table(struct gateway *g, struct arena *a)
 	return route_table_build(a, c.items, c.count, find_container, g);
 }
 
-/* HAProxy has the routes, and only now a Route may be called accepted. A route that came since is reported in its turn. */
+/* HAProxy has the routes, and only now a Route may be called accepted. A route that came since is reported in its turn.
+ */
 static void on_routes_served(void *user)
 {
 	struct gateway *g = user;

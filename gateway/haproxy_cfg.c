@@ -89,11 +89,10 @@ static void write_extractors(const struct route_shape *shape, struct buf *out)
 		const struct route_extractor *x = &shape->extractors[i];
 
 		if (x->header)
-			buf_addf(
-				out,
-				"    http-request set-var(txn.id) req.fhdr(%s),url_enc "
-				"if { var(txn.rule) -m beg %s| }\n",
-				x->header, x->tag);
+			buf_addf(out,
+				 "    http-request set-var(txn.id) req.fhdr(%s),url_enc "
+				 "if { var(txn.rule) -m beg %s| }\n",
+				 x->header, x->tag);
 		else
 			buf_addf(out,
 				 "    http-request set-var(txn.id) path,field(%d,/),url_dec,url_enc if "

@@ -141,7 +141,8 @@ int boot_switch_root(int *ret_disk, struct boot_failure *ret_why)
 	_close_ int disk = open("/disk", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (disk < 0)
 		return fail(ret_why, errno, "cannot open", "/disk");
-	if (mount("berth", "/root", "overlay", MS_NOATIME, "lowerdir=/lower,upperdir=/disk/upper,workdir=/disk/work") < 0)
+	if (mount("berth", "/root", "overlay", MS_NOATIME, "lowerdir=/lower,upperdir=/disk/upper,workdir=/disk/work") <
+	    0)
 		return fail(ret_why, errno, "cannot mount", "the overlay");
 	r = move_mounts(ret_why);
 	if (r < 0)

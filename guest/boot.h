@@ -1,7 +1,8 @@
 /*
  * boot.h - from the initramfs to the image's root: mounts, kernel modules, overlay, switch of the root.
  *
- * Runs once, before anything else; each step returns 0, or a negative errno after filling `ret_why`. Called by main.c only.
+ * Runs once, before anything else; each step returns 0, or a negative errno after filling `ret_why`. Called by main.c
+ * only.
  */
 #ifndef BERTH_GUEST_BOOT_H
 #define BERTH_GUEST_BOOT_H

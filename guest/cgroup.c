@@ -70,7 +70,8 @@ uint64_t cgroup_oom_kills(const struct cgroup *c)
 	char text[512];
 	uint64_t n;
 
-	if (c->app_events < 0 || fd_reread(c->app_events, text, sizeof(text)) < 0 || !text_find_u64(text, "oom_kill ", &n))
+	if (c->app_events < 0 || fd_reread(c->app_events, text, sizeof(text)) < 0 ||
+	    !text_find_u64(text, "oom_kill ", &n))
 		return 0;
 	return n;
 }

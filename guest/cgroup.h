@@ -1,9 +1,9 @@
 /*
  * cgroup.h - the app and exec sessions in control groups of their own, beside PID 1.
  *
- * PID 1 stays in the root group, so it keeps its share of CPU against any number of app processes; the app cannot have the
- * last memory or the last process id. All files are opened before the app runs and read by descriptor later: nothing the
- * app mounts over /sys or /proc is ever met. Called by machine.c and stats.c.
+ * PID 1 stays in the root group, so it keeps its share of CPU against any number of app processes; the app cannot have
+ * the last memory or the last process id. All files are opened before the app runs and read by descriptor later:
+ * nothing the app mounts over /sys or /proc is ever met. Called by machine.c and stats.c.
  */
 #ifndef BERTH_GUEST_CGROUP_H
 #define BERTH_GUEST_CGROUP_H

@@ -20,7 +20,8 @@ ssize_t file_read_line(const char *path, char *out, size_t size);
 ssize_t fd_reread(int fd, char *out, size_t size);
 /* Writes into an existing file (of procfs, sysfs, cgroupfs). */
 int file_write(const char *path, const char *text);
-/* Puts a new file of mode 0644 in the place of whatever the path names now; a symbolic link is replaced, not followed. */
+/* Puts a new file of mode 0644 in the place of whatever the path names now; a symbolic link is replaced, not followed.
+ */
 int file_replace(const char *path, const char *text);
 /* Makes a folder and its parents, mode 0755; an existing one is fine. */
 int dir_make(const char *path);

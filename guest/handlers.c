@@ -249,7 +249,7 @@ static void on_start(struct machine *m, const struct channel_frame *f)
 	task_free(&m->tasks[0]);
 	m->oom_before = cgroup_oom_kills(&m->cgroup);
 	m->state = task_start(&m->tasks[0], TASK_APP_STREAM, &m->app, NULL, m->cgroup.app) ? MACHINE_STARTING
-												: MACHINE_EXITED;
+											   : MACHINE_EXITED;
 }
 
 static void on_start_refused(struct machine *m, const struct channel_frame *f)
@@ -317,7 +317,8 @@ static void on_signal(struct machine *m, const struct channel_frame *f)
 	}
 	if (!t || !task_is_alive(t))
 		return;
-	/* To the app's own process, as to a container's; KILL to all that belongs to it. Sessions are process groups. */
+	/* To the app's own process, as to a container's; KILL to all that belongs to it. Sessions are process groups.
+	 */
 	if (t == &m->tasks[0] && number == SIGKILL)
 		cgroup_kill_app(&m->cgroup);
 	kill(t == &m->tasks[0] ? t->pid : -t->pid, (int)number);
@@ -382,9 +383,9 @@ static void on_app_exited(struct machine *m, const struct channel_frame *f)
 
 /* ---- the table ---- */
 
-#define ALWAYS                                                                                                       \
-	[EVENT_ATTACH] = on_attach, [EVENT_EXEC] = on_exec, [EVENT_INPUT] = on_input, [EVENT_RESIZE] = on_resize,    \
-	[EVENT_STATS] = on_stats, [EVENT_POWER_OFF] = on_power_off, [EVENT_ACK] = on_ack,                            \
+#define ALWAYS                                                                                                    \
+	[EVENT_ATTACH] = on_attach, [EVENT_EXEC] = on_exec, [EVENT_INPUT] = on_input, [EVENT_RESIZE] = on_resize, \
+	[EVENT_STATS] = on_stats, [EVENT_POWER_OFF] = on_power_off, [EVENT_ACK] = on_ack,                         \
 	[EVENT_HOST_CAME] = on_attach, [EVENT_HOST_WENT] = on_host_went, [EVENT_SIGNAL] = on_signal
 
 static handler *const table[MACHINE_STATES][EVENTS] = {
@@ -406,10 +407,14 @@ void machine_event(struct machine *m, enum machine_event event, const struct cha
 void machine_frame(struct machine *m, const struct channel_frame *f)
 {
 	static const uint8_t types[] = {
-		[CHANNEL_ATTACH] = EVENT_ATTACH + 1, [CHANNEL_START] = EVENT_START + 1,
-		[CHANNEL_EXEC] = EVENT_EXEC + 1, [CHANNEL_INPUT] = EVENT_INPUT + 1,
-		[CHANNEL_RESIZE] = EVENT_RESIZE + 1, [CHANNEL_SIGNAL] = EVENT_SIGNAL + 1,
-		[CHANNEL_STATS_REQUEST] = EVENT_STATS + 1, [CHANNEL_POWEROFF] = EVENT_POWER_OFF + 1,
+		[CHANNEL_ATTACH] = EVENT_ATTACH + 1,
+		[CHANNEL_START] = EVENT_START + 1,
+		[CHANNEL_EXEC] = EVENT_EXEC + 1,
+		[CHANNEL_INPUT] = EVENT_INPUT + 1,
+		[CHANNEL_RESIZE] = EVENT_RESIZE + 1,
+		[CHANNEL_SIGNAL] = EVENT_SIGNAL + 1,
+		[CHANNEL_STATS_REQUEST] = EVENT_STATS + 1,
+		[CHANNEL_POWEROFF] = EVENT_POWER_OFF + 1,
 		[CHANNEL_ACK] = EVENT_ACK + 1,
 	};
 

@@ -22,7 +22,7 @@ enum machine_state {
 	MACHINE_WAITING,  /* no app yet */
 	MACHINE_STARTING, /* forked, not yet the image's program */
 	MACHINE_RUNNING,
-	MACHINE_EXITED,	  /* may be started again */
+	MACHINE_EXITED, /* may be started again */
 	MACHINE_STATES,
 };
 

@@ -135,8 +135,8 @@ int netconf_names(const char *hostname, const char *address, const char *const *
 	snprintf(text, sizeof(text), "%s\n", hostname);
 	r = file_replace("/etc/hostname", text);
 	worst = r < 0 ? r : worst;
-	snprintf(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s%s%s%s", address,
-		 address[0] ? "\t" : "", address[0] ? hostname : "", address[0] ? "\n" : "");
+	snprintf(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n%s%s%s%s",
+		 address, address[0] ? "\t" : "", address[0] ? hostname : "", address[0] ? "\n" : "");
 	r = file_replace("/etc/hosts", text);
 	worst = r < 0 ? r : worst;
 	text[0] = '\0';

@@ -28,7 +28,8 @@ static int find_once(void)
 		char path[sizeof(PORTS) + NAME_MAX + 8], name[64];
 
 		snprintf(path, sizeof(path), PORTS "/%s/name", e->d_name);
-		if (e->d_name[0] == '.' || file_read_line(path, name, sizeof(name)) < 0 || !streq(name, CHANNEL_PORT_NAME))
+		if (e->d_name[0] == '.' || file_read_line(path, name, sizeof(name)) < 0 ||
+		    !streq(name, CHANNEL_PORT_NAME))
 			continue;
 		snprintf(path, sizeof(path), "/dev/%s", e->d_name);
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

@@ -2,10 +2,10 @@
  * port.h - the guest's end of the channel: a descriptor that is never waited for, frames in, a bounded queue out.
  *
  * A write to a virtio-serial port waits while no host process has its other end open, so the descriptor is non-blocking
- * and nothing is queued while the host is away. A malformed frame makes the port deaf until the host comes again. A host
- * that closes and opens its end quickly is never seen away, so two more things start the input anew: PORT_PARTIAL_MS of
- * silence within a frame or in deafness, and an ATTACH that comes alone after PORT_QUIET_MS of silence.
- * Called by machine.c and main.c; tests give it one end of a socket pair.
+ * and nothing is queued while the host is away. A malformed frame makes the port deaf until the host comes again. A
+ * host that closes and opens its end quickly is never seen away, so two more things start the input anew:
+ * PORT_PARTIAL_MS of silence within a frame or in deafness, and an ATTACH that comes alone after PORT_QUIET_MS of
+ * silence. Called by machine.c and main.c; tests give it one end of a socket pair.
  */
 #ifndef BERTH_GUEST_PORT_H
 #define BERTH_GUEST_PORT_H

@@ -112,9 +112,10 @@ static enum probe_event connected(struct probe *p, uint64_t now)
 
 	if (p->config.kind == PROBE_TCP)
 		return succeed(p, now);
-	len = snprintf(text, sizeof(text),
-		       "GET %s HTTP/1.1\r\nHost: localhost:%u\r\nUser-Agent: berth-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-		       p->config.path, p->config.port);
+	len = snprintf(
+		text, sizeof(text),
+		"GET %s HTTP/1.1\r\nHost: localhost:%u\r\nUser-Agent: berth-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+		p->config.path, p->config.port);
 	/* A new socket's buffer takes a request of this size whole. */
 	if (send(p->fd, text, (size_t)len, MSG_NOSIGNAL) != len)
 		return fail(p, "cannot send the request", errno, now);

@@ -92,7 +92,8 @@ static void enter_folder(const struct spawn *s)
 	for (size_t i = 0; i < s->own->volumes.count; i++) {
 		r = dir_make(s->own->volumes.at[i]);
 		if (r < 0)
-			give_up(s, SPAWN_CODE_FAILED, "cannot make the volume %.200s: %s", s->own->volumes.at[i], strerror(-r));
+			give_up(s, SPAWN_CODE_FAILED, "cannot make the volume %.200s: %s", s->own->volumes.at[i],
+				strerror(-r));
 	}
 	/* The image's working folder is made when missing; one that an EXEC names must exist. */
 	r = s->base ? 0 : dir_make(cwd);
@@ -122,7 +123,8 @@ bool spawn_next_path(const char *program, const char **search, char *out, size_t
 			n = snprintf(out, size, "%s", program);
 		} else {
 			end = strchrnul(*search, ':');
-			n = snprintf(out, size, "%.*s%s%s", (int)(end - *search), *search, end > *search ? "/" : "./", program);
+			n = snprintf(out, size, "%.*s%s%s", (int)(end - *search), *search, end > *search ? "/" : "./",
+				     program);
 			*search = *end ? end + 1 : NULL;
 		}
 		if (n >= 0 && (size_t)n < size)
@@ -160,7 +162,8 @@ void spawn_environment(const struct spawn *s, const char *home, const char **env
 		{"TERM", "TERM=xterm", s->own->tty != 0},
 	};
 	for (size_t i = 0; i < ENV_EXTRA && n < max - 1; i++)
-		if (defaults[i].wanted && !request_env(own, defaults[i].name) && !(base && request_env(base, defaults[i].name)))
+		if (defaults[i].wanted && !request_env(own, defaults[i].name) &&
+		    !(base && request_env(base, defaults[i].name)))
 			envp[n++] = defaults[i].env;
 	for (size_t i = 0; base && i < base->count && n < max - 1; i++)
 		if (!named_later(base, i + 1, base->at[i]) && !named_later(own, 0, base->at[i]))
@@ -208,7 +211,8 @@ static _Noreturn void run_child(const struct spawn *s)
 	reset_signals();
 	(void)file_write("/proc/self/oom_score_adj", "0");
 	set_limits();
-	if (!user_find(first_set(s->own->user, s->base ? s->base->user : NULL, ""), "/etc/passwd", "/etc/group", &user, why))
+	if (!user_find(first_set(s->own->user, s->base ? s->base->user : NULL, ""), "/etc/passwd", "/etc/group", &user,
+		       why))
 		give_up(s, SPAWN_CODE_FAILED, "%s", why);
 	set_stdio(s, &user);
 	enter_folder(s);

@@ -1,9 +1,9 @@
 /*
  * spawn.h - from a request to a running program: fork, and everything between fork and exec.
  *
- * All that touches the image's files (users, folders, the program) happens in the child, so nothing that the image or the
- * app has put there can hold PID 1 up. A child that fails writes one struct spawn_failure into its status pipe, which is
- * otherwise closed by exec. Called by task.c.
+ * All that touches the image's files (users, folders, the program) happens in the child, so nothing that the image or
+ * the app has put there can hold PID 1 up. A child that fails writes one struct spawn_failure into its status pipe,
+ * which is otherwise closed by exec. Called by task.c.
  */
 #ifndef BERTH_GUEST_SPAWN_H
 #define BERTH_GUEST_SPAWN_H

@@ -84,7 +84,8 @@ static int open_stdio(struct task *t, const struct request *r, int child[3])
 	int e = 0;
 
 	if (r->has_stdin) {
-		void *window = mmap(NULL, CHANNEL_INPUT_WINDOW, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *window = mmap(NULL, CHANNEL_INPUT_WINDOW, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				    0);
 
 		if (window == MAP_FAILED)
 			return -errno;

@@ -19,7 +19,12 @@
 /* What is read of a process that has ended, at most: the largest pipe an unprivileged program can ask for. */
 #define TASK_DRAIN_MAX (1024U * 1024)
 
-enum task_state { TASK_FREE, TASK_STARTING, TASK_RUNNING, TASK_ENDED /* reaped; its output may not be read to the end */ };
+enum task_state {
+	TASK_FREE,
+	TASK_STARTING,
+	TASK_RUNNING,
+	TASK_ENDED /* reaped; its output may not be read to the end */
+};
 
 /* What the agent is still to be told, oldest first. */
 enum task_owed { TASK_OWES_ERROR = 1, TASK_OWES_STARTED = 2, TASK_OWES_EXIT = 4 };

@@ -172,7 +172,8 @@ static bool find_groups(const char *path, const char *wanted, struct user *u)
 	return found;
 }
 
-bool user_find(const char *spec, const char *passwd_path, const char *group_path, struct user *ret, char why[USER_WHY_MAX])
+bool user_find(const char *spec, const char *passwd_path, const char *group_path, struct user *ret,
+	       char why[USER_WHY_MAX])
 {
 	struct user u = {.home = "/"};
 	char name[USER_NAME_MAX];

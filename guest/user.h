@@ -1,9 +1,9 @@
 /*
  * user.h - who a process of the image runs as, by the image's own /etc/passwd and /etc/group.
  *
- * Rules of the OCI image specification's config.User, as runc applies them: "user", "uid", either with ":group" or ":gid";
- * a name must exist, a number need not; other groups of the user count only when no group is given. No NSS, no allocation.
- * Called in the child, between fork and exec, because the image's files may be anything.
+ * Rules of the OCI image specification's config.User, as runc applies them: "user", "uid", either with ":group" or
+ * ":gid"; a name must exist, a number need not; other groups of the user count only when no group is given. No NSS, no
+ * allocation. Called in the child, between fork and exec, because the image's files may be anything.
  */
 #ifndef BERTH_GUEST_USER_H
 #define BERTH_GUEST_USER_H
@@ -24,6 +24,7 @@ struct user {
 };
 
 /* spec "" is root. False after saying why in `why`. */
-bool user_find(const char *spec, const char *passwd_path, const char *group_path, struct user *ret, char why[USER_WHY_MAX]);
+bool user_find(const char *spec, const char *passwd_path, const char *group_path, struct user *ret,
+	       char why[USER_WHY_MAX]);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * channel.c - encoder and decoder of the agent-guest conversation; channel.h is the manual.
  *
- * Owns no memory and no descriptor: a writer fills its caller's buffer, a reader is its caller's struct. Whatever the other
- * side sends, nothing is read or written outside of these. Needs libc only: the guest's PID 1 links this file alone.
+ * Owns no memory and no descriptor: a writer fills its caller's buffer, a reader is its caller's struct. Whatever the
+ * other side sends, nothing is read or written outside of these. Needs libc only: the guest's PID 1 links this file
+ * alone.
  */
 #include "lib/channel.h"
 

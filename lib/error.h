@@ -17,24 +17,24 @@
 
 /* Source of reasons: Kubernetes API conventions, metav1.StatusReason. */
 enum error_code {
-	E_INTERNAL = 1,	       /* 500 InternalError */
-	E_BAD_REQUEST,	       /* 400 BadRequest */
-	E_UNAUTHORIZED,	       /* 401 Unauthorized */
-	E_FORBIDDEN,	       /* 403 Forbidden */
-	E_NOT_FOUND,	       /* 404 NotFound */
-	E_METHOD_NOT_ALLOWED,  /* 405 MethodNotAllowed */
-	E_NOT_ACCEPTABLE,      /* 406 NotAcceptable */
-	E_ALREADY_EXISTS,      /* 409 AlreadyExists */
-	E_CONFLICT,	       /* 409 Conflict */
-	E_EXPIRED,	       /* 410 Expired */
-	E_TOO_LARGE,	       /* 413 RequestEntityTooLarge */
-	E_UNSUPPORTED_MEDIA,   /* 415 UnsupportedMediaType */
-	E_INVALID,	       /* 422 Invalid */
-	E_TOO_MANY,	       /* 429 TooManyRequests */
-	E_UNAVAILABLE,	       /* 503 ServiceUnavailable */
-	E_TIMEOUT,	       /* 504 Timeout */
-	E_NO_SPACE,	       /* 507 InsufficientStorage */
-	E_IO,		       /* 500, an operating system or network call failed */
+	E_INTERNAL = 1,	      /* 500 InternalError */
+	E_BAD_REQUEST,	      /* 400 BadRequest */
+	E_UNAUTHORIZED,	      /* 401 Unauthorized */
+	E_FORBIDDEN,	      /* 403 Forbidden */
+	E_NOT_FOUND,	      /* 404 NotFound */
+	E_METHOD_NOT_ALLOWED, /* 405 MethodNotAllowed */
+	E_NOT_ACCEPTABLE,     /* 406 NotAcceptable */
+	E_ALREADY_EXISTS,     /* 409 AlreadyExists */
+	E_CONFLICT,	      /* 409 Conflict */
+	E_EXPIRED,	      /* 410 Expired */
+	E_TOO_LARGE,	      /* 413 RequestEntityTooLarge */
+	E_UNSUPPORTED_MEDIA,  /* 415 UnsupportedMediaType */
+	E_INVALID,	      /* 422 Invalid */
+	E_TOO_MANY,	      /* 429 TooManyRequests */
+	E_UNAVAILABLE,	      /* 503 ServiceUnavailable */
+	E_TIMEOUT,	      /* 504 Timeout */
+	E_NO_SPACE,	      /* 507 InsufficientStorage */
+	E_IO,		      /* 500, an operating system or network call failed */
 	E_CODE_COUNT,
 };
 

@@ -230,7 +230,8 @@ void exchange_setup(struct exchange *x, const struct http_request *req)
 		curl_easy_setopt(x->easy, CURLOPT_FOLLOWLOCATION, 1L);
 		curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 		/* What came over TLS is never continued without it. */
-		curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, str_starts(req->url, "https:") ? "https" : "http,https");
+		curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR,
+				 str_starts(req->url, "https:") ? "https" : "http,https");
 	}
 	if (req->unix_socket)
 		curl_easy_setopt(x->easy, CURLOPT_UNIX_SOCKET_PATH, req->unix_socket);

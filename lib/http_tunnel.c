@@ -91,7 +91,8 @@ static int send_head(struct http_tunnel *t, const struct http_request *req, cons
 	const char *path;
 
 	split_url(req->url, &host, &path);
-	buf_addf(&head, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n", path, host.data, protocol);
+	buf_addf(&head, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n", path, host.data,
+		 protocol);
 	if (req->bearer_token)
 		buf_addf(&head, "Authorization: Bearer %s\r\n", req->bearer_token);
 	for (size_t i = 0; i < HTTP_HEADERS_MAX && req->headers[i]; i++)

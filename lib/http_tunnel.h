@@ -12,9 +12,9 @@
 struct http_tunnel;
 
 /* Connects, sends "GET <url> HTTP/1.1" with `Connection: Upgrade`, `Upgrade: <protocol>` and the request's headers and
- * credentials (body, sink and redirects are not used), and reads the answer's head. 101 gives a tunnel; any other status
- * is the error of that status with the answer's text. response_headers (may be NULL) gets "Name: value" lines of a 101.
- * Errors: E_UNAVAILABLE, E_TIMEOUT, E_IO, or by the status. */
+ * credentials (body, sink and redirects are not used), and reads the answer's head. 101 gives a tunnel; any other
+ * status is the error of that status with the answer's text. response_headers (may be NULL) gets "Name: value" lines of
+ * a 101. Errors: E_UNAVAILABLE, E_TIMEOUT, E_IO, or by the status. */
 int http_tunnel_open(const struct http_request *req, const char *protocol, struct buf *response_headers,
 		     struct http_tunnel **ret, struct error *e);
 void http_tunnel_close(struct http_tunnel *t); /* NULL-safe */

@@ -77,7 +77,8 @@ static bool tag_valid(const char *s)
 static int reference_error(const char *text, const char *why, struct error *e)
 {
 	return error_set(e, E_INVALID,
-			 "image \"%.200s\": %s; write it as REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:HEX", text, why);
+			 "image \"%.200s\": %s; write it as REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:HEX",
+			 text, why);
 }
 
 /* Cuts the registry off name; the first component is one when it could be no repository's. */
@@ -110,7 +111,8 @@ int oci_reference_parse(struct arena *a, const char *text, struct oci_reference 
 		return error_set(e, E_INVALID, "the image's name is longer than %d characters", REFERENCE_MAX);
 	for (const char *c = text; *c; c++)
 		if (!isgraph((unsigned char)*c))
-			return error_set(e, E_INVALID, "the image's name has a blank or another character that names may not have");
+			return error_set(e, E_INVALID,
+					 "the image's name has a blank or another character that names may not have");
 	if (strstr(text, "://"))
 		return reference_error(text, "an image's name has no scheme such as https://", e);
 	char *name = arena_strdup(a, text), *at = strchr(name, '@');
@@ -127,7 +129,8 @@ int oci_reference_parse(struct arena *a, const char *text, struct oci_reference 
 		*colon = '\0';
 		ref.tag = colon + 1;
 		if (!tag_valid(ref.tag))
-			return reference_error(text, "the tag has characters that tags may not have, or more than 128", e);
+			return reference_error(text, "the tag has characters that tags may not have, or more than 128",
+					       e);
 	} else if (!at) {
 		ref.tag = "latest";
 	}
@@ -228,7 +231,8 @@ static int platform_error(struct arena *a, const struct json *manifests, struct 
 		shown[n++] = text;
 	}
 	if (!n)
-		return error_set(e, E_INVALID, "the image is not there for linux/amd64: its index lists no platform at all");
+		return error_set(e, E_INVALID,
+				 "the image is not there for linux/amd64: its index lists no platform at all");
 	return error_set(e, E_INVALID, "the image is not there for linux/amd64, only for %s", list.data);
 }
 
@@ -281,7 +285,8 @@ static int layer_parse(const struct json *v, size_t i, struct oci_layer *ret, st
 		return error_set(e, E_INVALID, "layer %zu is a foreign layer, which is not in the registry (%s)", i + 1,
 				 ret->blob.media_type);
 	default:
-		return error_set(e, E_INVALID, "layer %zu is of the type \"%.100s\", not a tar layer", i + 1, ret->blob.media_type);
+		return error_set(e, E_INVALID, "layer %zu is of the type \"%.100s\", not a tar layer", i + 1,
+				 ret->blob.media_type);
 	}
 }
 
@@ -301,7 +306,8 @@ static int manifest_parse(struct arena *a, const struct json *doc, size_t len, s
 	if (!image.layer_count)
 		return error_set(e, E_INVALID, "the image has no layers");
 	if (image.layer_count > OCI_LAYERS_MAX)
-		return error_set(e, E_INVALID, "the image has %zu layers; at most %u are taken", image.layer_count, OCI_LAYERS_MAX);
+		return error_set(e, E_INVALID, "the image has %zu layers; at most %u are taken", image.layer_count,
+				 OCI_LAYERS_MAX);
 	image.layers = arena_calloc(a, image.layer_count * sizeof(*image.layers));
 	image.size = (int64_t)len + image.config_blob.size;
 	for (size_t i = 0; i < image.layer_count; i++) {
@@ -314,8 +320,9 @@ static int manifest_parse(struct arena *a, const struct json *doc, size_t len, s
 	return 0;
 }
 
-int oci_document_parse(struct arena *a, const char *media_type, const char *text, size_t len, enum oci_document *ret_kind,
-		       struct oci_descriptor *ret_child, struct oci_image *ret, struct error *e)
+int oci_document_parse(struct arena *a, const char *media_type, const char *text, size_t len,
+		       enum oci_document *ret_kind, struct oci_descriptor *ret_child, struct oci_image *ret,
+		       struct error *e)
 {
 	static const struct json_options limits = {.max_bytes = OCI_MANIFEST_MAX};
 	struct json *doc;
@@ -330,12 +337,15 @@ int oci_document_parse(struct arena *a, const char *media_type, const char *text
 	enum media outer = media_lookup(media_type), inner = media_lookup(json_str_or(json_get(doc, "mediaType"), ""));
 
 	if (outer == MEDIA_SCHEMA1 || inner == MEDIA_SCHEMA1 || json_int_or(json_get(doc, "schemaVersion"), 0) == 1)
-		return error_set(e, E_INVALID,
-				 "the image's manifest is of schema 1, which is obsolete; push the image again with a current tool");
-	bool index = json_is(json_get(doc, "manifests"), JSON_ARRAY), manifest = json_is(json_get(doc, "layers"), JSON_ARRAY);
+		return error_set(
+			e, E_INVALID,
+			"the image's manifest is of schema 1, which is obsolete; push the image again with a current tool");
+	bool index = json_is(json_get(doc, "manifests"), JSON_ARRAY),
+	     manifest = json_is(json_get(doc, "layers"), JSON_ARRAY);
 
 	if (json_int_or(json_get(doc, "schemaVersion"), 0) != 2 || index == manifest)
-		return error_set(e, E_INVALID, "not a container image: its manifest is neither an image manifest nor an index");
+		return error_set(e, E_INVALID,
+				 "not a container image: its manifest is neither an image manifest nor an index");
 	enum media is = index ? MEDIA_INDEX : MEDIA_MANIFEST;
 
 	if ((outer != MEDIA_UNKNOWN && outer != is) || (inner != MEDIA_UNKNOWN && inner != is))
@@ -354,7 +364,8 @@ static bool text_ok(const struct json *v)
 }
 
 /* A list of strings, or the keys of an object, or null. */
-static int strings_parse(struct arena *a, const struct json *config, const char *name, struct oci_strings *ret, struct error *e)
+static int strings_parse(struct arena *a, const struct json *config, const char *name, struct oci_strings *ret,
+			 struct error *e)
 {
 	const struct json *v = json_get(config, name);
 	struct oci_strings s = {0};
@@ -369,7 +380,8 @@ static int strings_parse(struct arena *a, const struct json *config, const char 
 	s.items = arena_calloc(a, (json_count(v) + 1) * sizeof(*s.items));
 	for (size_t i = 0; i < json_count(v); i++) {
 		if (!keys && !text_ok(json_item(v, i)))
-			return error_set(e, E_INVALID, "the image's configuration: %s has an entry that is no text", name);
+			return error_set(e, E_INVALID, "the image's configuration: %s has an entry that is no text",
+					 name);
 		s.items[s.count++] = keys ? json_key(v, i) : json_str(json_item(v, i));
 	}
 	*ret = s;
@@ -391,11 +403,12 @@ static int diff_ids_parse(const struct json *doc, struct oci_image *image, struc
 	const struct json *ids = json_in(doc, "rootfs", "diff_ids");
 
 	if (json_count(ids) != image->layer_count)
-		return error_set(e, E_INVALID, "the image's configuration names %zu layers, its manifest %zu", json_count(ids),
-				 image->layer_count);
+		return error_set(e, E_INVALID, "the image's configuration names %zu layers, its manifest %zu",
+				 json_count(ids), image->layer_count);
 	for (size_t i = 0; i < image->layer_count; i++)
 		if (!oci_digest_valid(json_str(json_item(ids, i))))
-			return error_set(e, E_INVALID, "the image's configuration: diff_id %zu is no sha256 digest", i + 1);
+			return error_set(e, E_INVALID, "the image's configuration: diff_id %zu is no sha256 digest",
+					 i + 1);
 	for (size_t i = 0; i < image->layer_count; i++)
 		image->layers[i].diff_id = json_str(json_item(ids, i));
 	return 0;
@@ -418,7 +431,8 @@ int oci_config_parse(struct arena *a, const char *text, size_t len, struct oci_i
 
 	if (r || (r = strings_parse(a, config, "Cmd", &c.cmd, e)) || (r = strings_parse(a, config, "Env", &c.env, e)) ||
 	    (r = strings_parse(a, config, "Volumes", &c.volumes, e)) ||
-	    (r = strings_parse(a, config, "ExposedPorts", &c.ports, e)) || (r = string_parse(config, "User", &c.user, e)) ||
+	    (r = strings_parse(a, config, "ExposedPorts", &c.ports, e)) ||
+	    (r = string_parse(config, "User", &c.user, e)) ||
 	    (r = string_parse(config, "WorkingDir", &c.working_dir, e)) ||
 	    (r = string_parse(config, "StopSignal", &c.stop_signal, e)) || (r = diff_ids_parse(doc, image, e)))
 		return r;

@@ -20,10 +20,10 @@
 #define OCI_BLOB_MAX (INT64_C(1) << 40) /* largest size a descriptor may declare */
 #define OCI_DIGEST_LEN 71		/* "sha256:" and 64 hex digits, without the NUL */
 
-#define OCI_ACCEPT_MANIFEST                                              \
-	"application/vnd.oci.image.manifest.v1+json, "                   \
-	"application/vnd.docker.distribution.manifest.v2+json, "         \
-	"application/vnd.oci.image.index.v1+json, "                      \
+#define OCI_ACCEPT_MANIFEST                                      \
+	"application/vnd.oci.image.manifest.v1+json, "           \
+	"application/vnd.docker.distribution.manifest.v2+json, " \
+	"application/vnd.oci.image.index.v1+json, "              \
 	"application/vnd.docker.distribution.manifest.list.v2+json"
 
 /* "nginx" → docker.io, library/nginx, latest. Exactly one of tag and digest is the address: with a digest the tag is
@@ -74,12 +74,14 @@ struct oci_image {
 
 /* What a manifest document turned out to be. */
 enum oci_document { OCI_MANIFEST, OCI_INDEX };
-/* Sorts out a manifest or index by media_type (the Content-Type, may be "") and content; schema 1, artifacts that are no
- * images, and foreign layers are refused. For an index *ret_child is its linux/amd64 manifest; when there is none the
- * error lists what exists. For a manifest *ret gets everything but the configuration. Errors: E_INVALID. */
-int oci_document_parse(struct arena *a, const char *media_type, const char *text, size_t len, enum oci_document *ret_kind,
-		       struct oci_descriptor *ret_child, struct oci_image *ret, struct error *e);
-/* The image configuration: checks os and architecture, fills image->config and the layers' diff_ids. Errors: E_INVALID. */
+/* Sorts out a manifest or index by media_type (the Content-Type, may be "") and content; schema 1, artifacts that are
+ * no images, and foreign layers are refused. For an index *ret_child is its linux/amd64 manifest; when there is none
+ * the error lists what exists. For a manifest *ret gets everything but the configuration. Errors: E_INVALID. */
+int oci_document_parse(struct arena *a, const char *media_type, const char *text, size_t len,
+		       enum oci_document *ret_kind, struct oci_descriptor *ret_child, struct oci_image *ret,
+		       struct error *e);
+/* The image configuration: checks os and architecture, fills image->config and the layers' diff_ids. Errors: E_INVALID.
+ */
 int oci_config_parse(struct arena *a, const char *text, size_t len, struct oci_image *image, struct error *e);
 
 /* Revision.spec.template.imageConfig and back: {entrypoint, cmd, env, user, workingDir, volumes, stopSignal}; empty

@@ -140,8 +140,10 @@ static void scheme_remember(struct registry *r, const char *host, char *scheme)
 
 static int probe_one(const struct registry_target *t, const char *scheme, struct arena *a, struct error *e)
 {
-	struct http_request req = {.url = arena_printf(a, "%s://%s/v2/", scheme, t->host), .tls = &t->tls,
-				   .stall_timeout_ms = STALL_MS, .max_response = 65536};
+	struct http_request req = {.url = arena_printf(a, "%s://%s/v2/", scheme, t->host),
+				   .tls = &t->tls,
+				   .stall_timeout_ms = STALL_MS,
+				   .max_response = 65536};
 	struct http_response res;
 	int err = registry_time_left(t, &req.timeout_ms, e);
 
@@ -192,7 +194,8 @@ static void target_close(struct registry *r, struct registry_target *t)
 
 static char *target_url(const struct registry_target *t, struct arena *a, const char *kind, const char *what)
 {
-	return arena_printf(a, "%s://%s/v2/%s/%s/%s", t->plain ? "http" : "https", t->host, t->ref.repository, kind, what);
+	return arena_printf(a, "%s://%s/v2/%s/%s/%s", t->plain ? "http" : "https", t->host, t->ref.repository, kind,
+			    what);
 }
 
 /* ---- answers that are errors ---- */
@@ -234,8 +237,9 @@ static int answer_error(const struct registry_target *t, struct arena *a, const 
 			e->retry_after = (int)strtol(retry, NULL, 10);
 		return -E_TOO_MANY;
 	default:
-		return error_set(e, res->status >= 500 ? E_UNAVAILABLE : E_IO, "%s answered %d to the request for %s %s",
-				 t->ref.registry, res->status, streq(kind, "manifests") ? "manifest" : "blob", what);
+		return error_set(e, res->status >= 500 ? E_UNAVAILABLE : E_IO,
+				 "%s answered %d to the request for %s %s", t->ref.registry, res->status,
+				 streq(kind, "manifests") ? "manifest" : "blob", what);
 	}
 }
 
@@ -243,8 +247,8 @@ static int answer_error(const struct registry_target *t, struct arena *a, const 
 static int transport_error(const struct registry_target *t, struct error *e)
 {
 	if (e && e->code == E_IO)
-		return error_set(e, E_IO, "%s (a registry without valid TLS must be named in --insecure-registry %s)", e->text,
-				 t->ref.registry);
+		return error_set(e, E_IO, "%s (a registry without valid TLS must be named in --insecure-registry %s)",
+				 e->text, t->ref.registry);
 	return e ? -e->code : -E_UNAVAILABLE;
 }
 
@@ -253,8 +257,8 @@ static int transport_error(const struct registry_target *t, struct error *e)
 static int get_whole(struct registry *r, const struct registry_target *t, struct arena *a, const char *kind,
 		     const char *what, size_t max, struct http_response *ret, struct error *e)
 {
-	struct http_request req = {.url = target_url(t, a, kind, what), .tls = &t->tls, .follow_redirects = true,
-				   .max_response = max};
+	struct http_request req = {
+		.url = target_url(t, a, kind, what), .tls = &t->tls, .follow_redirects = true, .max_response = max};
 
 	if (streq(kind, "manifests"))
 		req.headers[0] = "Accept: " OCI_ACCEPT_MANIFEST;
@@ -307,8 +311,8 @@ static int get_manifest(struct registry *r, const struct registry_target *t, str
 		if (err)
 			return err;
 		if (child.size >= 0 && (int64_t)res.body_len != child.size)
-			return error_set(e, E_INVALID, "manifest %s has %zu bytes, its index says %lld", digest, res.body_len,
-					 (long long)child.size);
+			return error_set(e, E_INVALID, "manifest %s has %zu bytes, its index says %lld", digest,
+					 res.body_len, (long long)child.size);
 		err = oci_document_parse(a, res.content_type, res.body, res.body_len, &kind, &child, &image, e);
 		if (err)
 			return err;
@@ -318,7 +322,8 @@ static int get_manifest(struct registry *r, const struct registry_target *t, str
 			return 0;
 		}
 	}
-	return error_set(e, E_INVALID, "the image's index leads through %d indexes without reaching a manifest", INDEX_DEPTH_MAX);
+	return error_set(e, E_INVALID, "the image's index leads through %d indexes without reaching a manifest",
+			 INDEX_DEPTH_MAX);
 }
 
 static int get_config(struct registry *r, const struct registry_target *t, struct arena *a, struct oci_image *image,
@@ -329,19 +334,22 @@ static int get_config(struct registry *r, const struct registry_target *t, struc
 	int err = get_whole(r, t, a, "blobs", d->digest, (size_t)d->size, &res, e);
 
 	if (err && e && e->code == E_TOO_LARGE)
-		return error_set(e, E_INVALID, "the image's configuration is larger than the %lld bytes its manifest declares",
+		return error_set(e, E_INVALID,
+				 "the image's configuration is larger than the %lld bytes its manifest declares",
 				 (long long)d->size);
 	if (err)
 		return err;
 	const char *digest = digest_of(a, res.body, res.body_len);
 
 	if (!streq(digest, d->digest) || (int64_t)res.body_len != d->size)
-		return error_set(e, E_INVALID, "digest mismatch: the image's configuration should be %s with %lld bytes and is %s",
+		return error_set(e, E_INVALID,
+				 "digest mismatch: the image's configuration should be %s with %lld bytes and is %s",
 				 d->digest, (long long)d->size, digest);
 	return oci_config_parse(a, res.body, res.body_len, image, e);
 }
 
-static int resolve(struct registry *r, const struct registry_target *t, struct arena *a, struct oci_image *ret, struct error *e)
+static int resolve(struct registry *r, const struct registry_target *t, struct arena *a, struct oci_image *ret,
+		   struct error *e)
 {
 	struct oci_image image;
 	int err = get_manifest(r, t, a, &image, e);
@@ -362,7 +370,8 @@ int registry_resolve(struct registry *r, const char *reference, const struct reg
 	struct registry_target t;
 
 	e = e ? e : &own;
-	int err = target_open(r, reference, cred, deadline_ms ? deadline_ms : time_mono_ms() + RESOLVE_LIMIT_MS, a, &t, e);
+	int err = target_open(r, reference, cred, deadline_ms ? deadline_ms : time_mono_ms() + RESOLVE_LIMIT_MS, a, &t,
+			      e);
 
 	if (!err) {
 		err = resolve(r, &t, a, ret, e);
@@ -378,8 +387,13 @@ int registry_resolve(struct registry *r, const char *reference, const struct reg
 static int read_blob(struct registry *r, const struct registry_target *t, struct arena *a, const char *digest,
 		     int64_t offset, registry_sink *sink, void *user, bool *ret_restarted, struct error *e)
 {
-	struct http_request req = {.url = target_url(t, a, "blobs", digest), .tls = &t->tls, .follow_redirects = true,
-				   .stall_timeout_ms = STALL_MS, .max_response = 65536, .sink = sink, .sink_user = user};
+	struct http_request req = {.url = target_url(t, a, "blobs", digest),
+				   .tls = &t->tls,
+				   .follow_redirects = true,
+				   .stall_timeout_ms = STALL_MS,
+				   .max_response = 65536,
+				   .sink = sink,
+				   .sink_user = user};
 	struct http_response res;
 
 	if (offset > 0)

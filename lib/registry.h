@@ -28,12 +28,12 @@ struct registry_credentials {
 
 struct registry;
 struct registry *registry_new(const struct registry_options *opt); /* opt may be NULL */
-void registry_free(struct registry *r);				    /* NULL-safe */
+void registry_free(struct registry *r);				   /* NULL-safe */
 
 /* Looks a reference up and reads its linux/amd64 manifest and configuration into *ret (in a). deadline_ms is a time of
- * time_mono_ms(), 0 for 60 seconds from now; cred may be NULL. Errors, each one line that names the image: E_INVALID (bad
- * reference, not an image we can run, a digest that lies), E_NOT_FOUND (no such repository or tag), E_UNAUTHORIZED and
- * E_FORBIDDEN (credentials), E_TOO_LARGE, E_TOO_MANY, E_UNAVAILABLE, E_TIMEOUT, E_IO (TLS). */
+ * time_mono_ms(), 0 for 60 seconds from now; cred may be NULL. Errors, each one line that names the image: E_INVALID
+ * (bad reference, not an image we can run, a digest that lies), E_NOT_FOUND (no such repository or tag), E_UNAUTHORIZED
+ * and E_FORBIDDEN (credentials), E_TOO_LARGE, E_TOO_MANY, E_UNAVAILABLE, E_TIMEOUT, E_IO (TLS). */
 int registry_resolve(struct registry *r, const char *reference, const struct registry_credentials *cred,
 		     int64_t deadline_ms, struct arena *a, struct oci_image *ret, struct error *e);
 

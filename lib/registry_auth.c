@@ -67,7 +67,7 @@ void registry_challenge_parse(struct arena *a, const char *header, struct regist
 		const char *name = s, *after = skip(s + n, " \t");
 
 		if (!n)
-			return; /* malformed: what was understood so far counts */
+			return;	     /* malformed: what was understood so far counts */
 		if (*after != '=') { /* a scheme */
 			bearer = n == 6 && strncasecmp(name, "Bearer", n) == 0;
 			c->bearer = c->bearer || bearer;
@@ -162,7 +162,8 @@ static char *token_url(struct arena *a, const struct registry_target *t, const s
 	return url.over ? NULL : arena_strdup(a, url.data);
 }
 
-static int token_parse(struct arena *a, const struct http_response *res, char **ret, int64_t *ret_life_ms, struct error *e)
+static int token_parse(struct arena *a, const struct http_response *res, char **ret, int64_t *ret_life_ms,
+		       struct error *e)
 {
 	struct json *doc;
 	int r = json_parse(a, res->body, res->body_len, NULL, &doc, e);
@@ -185,8 +186,8 @@ static int token_parse(struct arena *a, const struct http_response *res, char **
 	return 0;
 }
 
-static int token_fetch(struct registry *r, const struct registry_target *t, const struct registry_challenge *c, const char *key,
-		       struct arena *a, char **ret, struct error *e)
+static int token_fetch(struct registry *r, const struct registry_target *t, const struct registry_challenge *c,
+		       const char *key, struct arena *a, char **ret, struct error *e)
 {
 	struct http_request req = {.tls = &t->tls, .max_response = TOKEN_ANSWER_MAX, .timeout_ms = 30000};
 	struct http_response res;
@@ -195,7 +196,8 @@ static int token_fetch(struct registry *r, const struct registry_target *t, cons
 	if (!c->realm || (!str_starts(c->realm, "https://") && !str_starts(c->realm, "http://")))
 		return error_set(e, E_UNAVAILABLE, "the registry asks for a token without saying where to get one");
 	if (has_credentials(t) && !t->insecure && !str_starts(c->realm, "https://"))
-		return error_set(e, E_UNAVAILABLE, "the registry wants credentials sent to %.200s without TLS, which is refused",
+		return error_set(e, E_UNAVAILABLE,
+				 "the registry wants credentials sent to %.200s without TLS, which is refused",
 				 c->realm);
 	req.url = token_url(a, t, c);
 	if (!req.url)
@@ -213,8 +215,9 @@ static int token_fetch(struct registry *r, const struct registry_target *t, cons
 	if (err)
 		return error_prefix(e, "cannot get a token");
 	if (res.status == 401 || res.status == 403)
-		return error_set(e, E_UNAUTHORIZED, has_credentials(t) ? "wrong credentials for %s, or no right to pull"
-								       : "%s wants credentials",
+		return error_set(e, E_UNAUTHORIZED,
+				 has_credentials(t) ? "wrong credentials for %s, or no right to pull"
+						    : "%s wants credentials",
 				 t->ref.registry);
 	if (res.status != 200)
 		return error_set(e, error_code_from_http(res.status, NULL), "the token server answered %d", res.status);
@@ -260,8 +263,8 @@ static int answer_challenge(struct registry *r, const struct registry_target *t,
 	return 0;
 }
 
-int registry_do_authorized(struct registry *r, const struct registry_target *t, struct http_request *req, struct arena *a,
-			   struct http_response *ret, struct error *e)
+int registry_do_authorized(struct registry *r, const struct registry_target *t, struct http_request *req,
+			   struct arena *a, struct http_response *ret, struct error *e)
 {
 	const char *key = token_key(a, t);
 	char *token = NULL;

@@ -54,8 +54,8 @@ void registry_challenge_parse(struct arena *a, const char *header, struct regist
 
 /* Does the request with whatever authorisation the registry is known to want, and once more after a challenge. The
  * answer may have any status but 401. */
-int registry_do_authorized(struct registry *r, const struct registry_target *t, struct http_request *req, struct arena *a,
-			   struct http_response *ret, struct error *e);
+int registry_do_authorized(struct registry *r, const struct registry_target *t, struct http_request *req,
+			   struct arena *a, struct http_response *ret, struct error *e);
 /* Milliseconds left until the target's deadline; 0 when it has none. Errors: E_TIMEOUT. */
 int registry_time_left(const struct registry_target *t, int64_t *ret, struct error *e);
 void registry_token_free(struct registry_token *t);

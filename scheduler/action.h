@@ -48,8 +48,8 @@ struct action *action_add_create(struct action_list *l, enum world_kind kind, co
 void action_event(struct action_list *l, struct action *a, const char *type, const char *reason, const char *fmt, ...)
 	_printf_(5, 6);
 
-/* Sets the condition of that type in an array of conditions built for a status; keeps lastTransitionTime of `old` when the
- * status did not change. old: the object's present conditions or NULL. */
+/* Sets the condition of that type in an array of conditions built for a status; keeps lastTransitionTime of `old` when
+ * the status did not change. old: the object's present conditions or NULL. */
 void condition_put(struct arena *a, struct json *conditions, const struct json *old, const char *type, bool status,
 		   const char *reason, const char *message, int64_t now);
 

@@ -8,9 +8,9 @@
 #include "lib/units.h"
 
 static const char *const phase_names[] = {
-	[PHASE_NONE] = "Pending",   [PHASE_SCHEDULED] = "Scheduled", [PHASE_STARTING] = "Starting",
-	[PHASE_READY] = "Ready",    [PHASE_RUNNING] = "Running",     [PHASE_STOPPING] = "Stopping",
-	[PHASE_ASLEEP] = "Asleep",  [PHASE_STOPPED] = "Stopped",     [PHASE_FAILED] = "Failed",
+	[PHASE_NONE] = "Pending",  [PHASE_SCHEDULED] = "Scheduled", [PHASE_STARTING] = "Starting",
+	[PHASE_READY] = "Ready",   [PHASE_RUNNING] = "Running",	    [PHASE_STOPPING] = "Stopping",
+	[PHASE_ASLEEP] = "Asleep", [PHASE_STOPPED] = "Stopped",	    [PHASE_FAILED] = "Failed",
 };
 
 const char *phase_name(enum instance_phase p)
@@ -82,8 +82,9 @@ static struct resources decode_need(const struct json *spec)
 /* ---- templates ---- */
 
 static const char *const template_fields[] = {
-	"command",  "args",	   "workingDir", "env",	      "ports",
-	"readiness", "restartPolicy", "instanceType", "resources", "terminationGracePeriod", "egress",
+	"command",   "args",	      "workingDir",   "env",	   "ports",
+	"readiness", "restartPolicy", "instanceType", "resources", "terminationGracePeriod",
+	"egress",
 };
 
 struct json *template_of(struct arena *a, const struct json *spec)
@@ -163,8 +164,7 @@ static void decode_revision(struct record *r)
 	v->image = json_str_or(json_get(spec, "image"), "");
 	v->number = json_int_or(json_get(spec, "number"), 0);
 	v->need = decode_need(json_get(spec, "template"));
-	v->template_hash =
-		json_str_or(json_in(r->object, "metadata", "annotations", "berth.dev/template-hash"), "");
+	v->template_hash = json_str_or(json_in(r->object, "metadata", "annotations", "berth.dev/template-hash"), "");
 }
 
 static void decode_image(struct record *r)

@@ -23,7 +23,8 @@ static const struct option_spec options[] = {
 	{"metrics-listen", 0, OPT_STRING, &cfg.metrics_listen, "ADDR:PORT", "Serve /metrics and /healthz there"},
 	{"insecure-registry", 0, OPT_LIST, &cfg.insecure, "HOST[:PORT]",
 	 "A registry that may be asked without verified TLS (may be repeated)"},
-	{"registry-ca", 0, OPT_STRING, &cfg.registry_ca, "FILE", "CA certificates of registries (default: the system's)"},
+	{"registry-ca", 0, OPT_STRING, &cfg.registry_ca, "FILE",
+	 "CA certificates of registries (default: the system's)"},
 	{"log-level", 0, OPT_STRING, &cfg.log_level, "LEVEL", "debug, info, warn or error"},
 	{0},
 };
@@ -67,8 +68,9 @@ static int run(struct error *e)
 	if (r)
 		return r;
 	if (cfg.metrics_listen) {
-		r = httpd_start(&(struct httpd_config){.listen = cfg.metrics_listen, .threads = 1, .handler = serve_metrics},
-				&metrics, e);
+		r = httpd_start(
+			&(struct httpd_config){.listen = cfg.metrics_listen, .threads = 1, .handler = serve_metrics},
+			&metrics, e);
 		if (r)
 			return r;
 	}
@@ -95,10 +97,11 @@ int main(int argc, char **argv)
 	enum log_level level;
 
 	options_parse_or_exit("berth-scheduler",
-			      "Makes Berth's cluster-wide decisions: revisions, prefetch, placement, rollouts.", options,
-			      argc, argv);
+			      "Makes Berth's cluster-wide decisions: revisions, prefetch, placement, rollouts.",
+			      options, argc, argv);
 	if (!log_level_parse(cfg.log_level, &level)) {
-		fprintf(stderr, "berth-scheduler: --log-level: \"%s\" is not debug, info, warn or error\n", cfg.log_level);
+		fprintf(stderr, "berth-scheduler: --log-level: \"%s\" is not debug, info, warn or error\n",
+			cfg.log_level);
 		return 2;
 	}
 	log_init("scheduler", level);

@@ -38,8 +38,7 @@ static void explain(struct instance *i, const char *reason, const char *message,
 		if (same_text(json_get(json_item(conditions, n), "type"), "Ready"))
 			ready = json_item(conditions, n);
 	if (same_text(json_get(old, "phase"), "Pending") && same_text(json_get(ready, "reason"), reason) &&
-	    same_text(json_get(ready, "message"), message) &&
-	    json_equal(json_get(old, "placement"), placement))
+	    same_text(json_get(ready, "message"), message) && json_equal(json_get(old, "placement"), placement))
 		return;
 	bool news = !same_text(json_get(ready, "reason"), reason);
 
@@ -107,8 +106,7 @@ static void place_one(struct world *w, struct instance *i, int64_t now, struct a
 		explain(i, "Unschedulable", summarize(a, &p), place_explain(a, &p), now, out);
 		return;
 	}
-	struct action *x =
-		action_add(out, ACTION_BIND, &i->r, binding_make(a, i, p.node, rev, place_explain(a, &p)));
+	struct action *x = action_add(out, ACTION_BIND, &i->r, binding_make(a, i, p.node, rev, place_explain(a, &p)));
 
 	action_event(out, x, "Normal", "Scheduled", "Bound to node %s with Revision %s", p.node->r.name, rev->r.name);
 	world_assume(w, i, p.node, &rev->need);
@@ -116,8 +114,8 @@ static void place_one(struct world *w, struct instance *i, int64_t now, struct a
 
 void pending_step(struct world *w, int64_t now, struct action_list *out)
 {
-	struct instance **queue =
-		arena_alloc(out->arena, (strmap_count(w->records[WORLD_INSTANCE]) + 1) * sizeof(struct instance *));
+	struct instance **queue = arena_alloc(out->arena, (strmap_count(w->records[WORLD_INSTANCE]) + 1) *
+								  sizeof(struct instance *));
 	size_t count = 0;
 	struct record *x;
 

@@ -80,7 +80,8 @@ static int score(const struct node *n, const struct resources *need)
 {
 	double mean = (free_share(n->allocatable.milli_vcpu, n->used.milli_vcpu, need->milli_vcpu) +
 		       free_share(n->allocatable.memory, n->used.memory, need->memory) +
-		       free_share(n->allocatable.disk, n->used.disk, need->disk)) / 3;
+		       free_share(n->allocatable.disk, n->used.disk, need->disk)) /
+		      3;
 
 	return (int)lround(mean * 1000);
 }

@@ -24,7 +24,7 @@ struct candidate {
 };
 
 struct placement {
-	struct node *node; /* NULL: none is feasible */
+	struct node *node;	      /* NULL: none is feasible */
 	struct candidate *candidates; /* sorted: chosen first, then feasible ones, then by distance and name */
 	size_t count;
 };

@@ -34,7 +34,8 @@ static struct strmap *gather_wants(const struct world *w, struct arena *a)
 
 	for (size_t pos = 0; (x = world_next(w, WORLD_REVISION, &pos));) {
 		struct revision *r = (struct revision *)x;
-		const struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, x->ns, r->container_name);
+		const struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, x->ns,
+									   r->container_name);
 
 		if (!c || c->r.deleting || !r->in_use)
 			continue;
@@ -65,8 +66,7 @@ static void create_missing(const struct world *w, struct strmap *wants, int64_t 
 		struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, want->revision->r.ns,
 								     want->revision->container_name);
 
-		if (!name || world_find(w, WORLD_IMAGE, NULL, name) || c->r.writing ||
-		    now < c->r.retry_at)
+		if (!name || world_find(w, WORLD_IMAGE, NULL, name) || c->r.writing || now < c->r.retry_at)
 			continue;
 		struct json *o = json_object(a), *spec = json_set(a, o, "spec", json_object(a));
 

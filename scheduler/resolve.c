@@ -25,8 +25,8 @@ static void ask(uv_work_t *work)
 {
 	struct question *q = work->data;
 
-	q->err = registry_resolve(q->registry, q->reference, NULL, time_mono_ms() + RESOLVE_TIMEOUT_MS, q->arena, &q->image,
-				  &q->error);
+	q->err = registry_resolve(q->registry, q->reference, NULL, time_mono_ms() + RESOLVE_TIMEOUT_MS, q->arena,
+				  &q->image, &q->error);
 }
 
 static void answer(uv_work_t *work, int status)

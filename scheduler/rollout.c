@@ -66,8 +66,7 @@ static bool is_rolling(const struct container *c)
 	return c->newest && c->current && c->newest != c->current;
 }
 
-const struct revision *rollout_revision_for(const struct world *w, const struct container *c,
-					    const struct instance *i)
+const struct revision *rollout_revision_for(const struct world *w, const struct container *c, const struct instance *i)
 {
 	int step = c->step < c->step_count ? c->step : c->step_count - 1;
 

@@ -14,7 +14,8 @@
 
 static struct metric steps = METRIC_HISTOGRAM("berth_scheduler_step_seconds", "Time of one scheduling step", NULL);
 static struct metric writes = METRIC_COUNTER("berth_scheduler_writes_total", "Writes by kind of action", "action");
-static struct metric failures = METRIC_COUNTER("berth_scheduler_write_errors_total", "Failed writes by reason", "reason");
+static struct metric failures = METRIC_COUNTER("berth_scheduler_write_errors_total", "Failed writes by reason",
+					       "reason");
 
 struct source {
 	struct shell *shell;
@@ -46,7 +47,7 @@ struct pending_call {
 };
 
 static const char *const action_names[] = {
-	[ACTION_CREATE] = "create", [ACTION_BIND] = "bind",	[ACTION_PATCH] = "patch",
+	[ACTION_CREATE] = "create",	  [ACTION_BIND] = "bind",     [ACTION_PATCH] = "patch",
 	[ACTION_PATCH_STATUS] = "status", [ACTION_DELETE] = "delete", [ACTION_RESOLVE] = "resolve",
 };
 
@@ -115,8 +116,8 @@ static void on_resolved(void *user, const struct resolved_image *image, int err,
 	struct pending_call *call = user;
 	struct batch *b = call->batch;
 	struct shell *s = b->shell;
-	struct container *c =
-		(struct container *)world_find(s->world, WORLD_CONTAINER, call->action->ns, call->action->name);
+	struct container *c = (struct container *)world_find(s->world, WORLD_CONTAINER, call->action->ns,
+							     call->action->name);
 
 	step_answered(s->world, call->action, err, NULL, time_now_ms());
 	if (c) {

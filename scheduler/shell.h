@@ -1,8 +1,8 @@
 /*
  * shell.h - the scheduler's I/O: informers feed the world, steps are run soon after it changes, actions become calls.
  *
- * Everything runs on one libuv loop. A change starts a step within a millisecond; without changes one runs every second,
- * because leases expire by time.
+ * Everything runs on one libuv loop. A change starts a step within a millisecond; without changes one runs every
+ * second, because leases expire by time.
  */
 #ifndef BERTH_SCHEDULER_SHELL_H
 #define BERTH_SCHEDULER_SHELL_H

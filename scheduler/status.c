@@ -44,9 +44,9 @@ static void put_conditions(const struct world *w, struct arena *a, struct json *
 	bool resolved = revision_is_up_to_date(c);
 	struct prefetch_progress p = prefetch_progress(w, c);
 	bool prefetched = resolved && p.wanted && p.ready == p.wanted;
-	const char *progress =
-		arena_printf(a, "%lld of %lld nodes hold the image, %lld %%%s%s", (long long)p.ready,
-			     (long long)p.wanted, (long long)p.percent, p.failure ? "; " : "", p.failure ? p.failure : "");
+	const char *progress = arena_printf(a, "%lld of %lld nodes hold the image, %lld %%%s%s", (long long)p.ready,
+					    (long long)p.wanted, (long long)p.percent, p.failure ? "; " : "",
+					    p.failure ? p.failure : "");
 
 	if (resolved)
 		condition_put(a, list, old, "ImageResolved", true, "Resolved", c->newest->image, now);
@@ -54,10 +54,10 @@ static void put_conditions(const struct world *w, struct arena *a, struct json *
 		condition_put(a, list, old, "ImageResolved", false, c->resolve_error ? "ResolveFailed" : "Resolving",
 			      c->resolve_error ? c->resolve_error : "asking the registry for the image's digest", now);
 	condition_put(a, list, old, "Prefetched", prefetched,
-		      prefetched    ? "Prefetched"
-		      : p.failure   ? "PrefetchFailed"
-		      : !p.wanted   ? "NoNodes"
-				    : "Prefetching",
+		      prefetched  ? "Prefetched"
+		      : p.failure ? "PrefetchFailed"
+		      : !p.wanted ? "NoNodes"
+				  : "Prefetching",
 		      progress, now);
 	bool available = c->current && p.ready > 0;
 
@@ -93,8 +93,8 @@ void status_container(const struct world *w, struct container *c, const struct r
 	const char *was = json_str_or(json_in(c->r.object, "status", "rollout", "phase"), "Pending");
 
 	if (!streq(was, rollout_phase_name(r->phase)) && r->phase != ROLLOUT_PENDING)
-		action_event(out, x, r->halted ? "Warning" : "Normal", arena_printf(a, "Rollout%s", rollout_phase_name(r->phase)),
-			     "%s", r->message);
+		action_event(out, x, r->halted ? "Warning" : "Normal",
+			     arena_printf(a, "Rollout%s", rollout_phase_name(r->phase)), "%s", r->message);
 }
 
 void status_locations(struct world *w, int64_t now, struct action_list *out)

@@ -58,7 +58,7 @@ struct record {
 	const char *ns, *name, *uid;
 	uint64_t resource_version;
 	bool deleting;
-	bool writing; /* a write to it is under way: nothing more is decided about it until that is answered */
+	bool writing;	  /* a write to it is under way: nothing more is decided about it until that is answered */
 	int64_t retry_at; /* after a failed write: not before this time (ms) */
 	int failures;
 };
@@ -71,7 +71,7 @@ struct instance {
 	int64_t vm_generation, status_generation;
 	int64_t started_at; /* ms, 0 when unknown */
 	int64_t created_at;
-	bool ours;	    /* carries the finalizer berth.dev/vm */
+	bool ours; /* carries the finalizer berth.dev/vm */
 	struct container *container;
 	bool is_booked;
 	struct node *booked_on; /* whose capacity it takes; NULL when that node is not known */
@@ -103,10 +103,10 @@ struct container {
 	/* derived */
 	struct instance *instances;
 	size_t instance_count;
-	int64_t running; /* instances that count against max_instances */
+	int64_t running;     /* instances that count against max_instances */
 	char *resolve_error; /* why the image could not be resolved; owned by the heap, NULL when there is no fault */
 	/* set anew by revision_link() at the start of every step */
-	struct revision *newest; /* highest number, NULL before the first */
+	struct revision *newest;	     /* highest number, NULL before the first */
 	struct revision *current, *previous; /* fully rolled out; the one before it, kept for rolling back */
 };
 
@@ -138,7 +138,7 @@ struct node {
 
 struct lease {
 	struct record r;
-	int64_t renewed_at;  /* ms */
+	int64_t renewed_at; /* ms */
 	int64_t duration_ms;
 };
 

@@ -152,10 +152,16 @@ static size_t write_about(char *out, size_t size, const char *path)
 	const struct {
 		const char *name, *value;
 	} texts[] = {
-		{"id", env("BERTH_INSTANCE_ID")}, {"instance", env("BERTH_INSTANCE")}, {"container", env("BERTH_CONTAINER")},
-		{"revision", env("BERTH_REVISION")}, {"location", env("BERTH_LOCATION")}, {"version", env("HELLO_VERSION")},
+		{"id", env("BERTH_INSTANCE_ID")},
+		{"instance", env("BERTH_INSTANCE")},
+		{"container", env("BERTH_CONTAINER")},
+		{"revision", env("BERTH_REVISION")},
+		{"location", env("BERTH_LOCATION")},
+		{"version", env("HELLO_VERSION")},
 		{"kernel", name.release},
-		{"bootId", boot_id}, {"hostname", host}, {"path", path},
+		{"bootId", boot_id},
+		{"hostname", host},
+		{"path", path},
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -164,8 +170,8 @@ static size_t write_about(char *out, size_t size, const char *path)
 		out[at++] = ':';
 		at = put_string(out, size, at, texts[i].value);
 	}
-	at += (size_t)snprintf(out + at, size - at, ",\"pid\":%d,\"uptime\":%.3f,\"requests\":%lu}\n", (int)getpid(), uptime(),
-			       (unsigned long)atomic_load(&requests));
+	at += (size_t)snprintf(out + at, size - at, ",\"pid\":%d,\"uptime\":%.3f,\"requests\":%lu}\n", (int)getpid(),
+			       uptime(), (unsigned long)atomic_load(&requests));
 	return at;
 }
 
@@ -173,8 +179,8 @@ static bool answer(int fd, const char *status, const char *type, const char *bod
 {
 	char head[256];
 	int n = snprintf(head, sizeof(head),
-			 "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n\r\n", status, type, len,
-			 keep ? "keep-alive" : "close");
+			 "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n\r\n", status,
+			 type, len, keep ? "keep-alive" : "close");
 
 	return send_all(fd, head, (size_t)n) && send_all(fd, body, len);
 }
@@ -191,8 +197,8 @@ static void sha1_block(uint32_t h[5], const uint8_t *block)
 	uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
 
 	for (int i = 0; i < 16; i++)
-		w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 | (uint32_t)block[4 * i + 2] << 8 |
-		       block[4 * i + 3];
+		w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
+		       (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
 	for (int i = 16; i < 80; i++)
 		w[i] = rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
 	for (int i = 0; i < 80; i++) {
@@ -238,7 +244,8 @@ static void base64(const uint8_t *in, size_t len, char *out)
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	for (size_t i = 0; i < len; i += 3) {
-		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < len ? (uint32_t)in[i + 1] << 8 : 0) | (i + 2 < len ? in[i + 2] : 0);
+		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < len ? (uint32_t)in[i + 1] << 8 : 0) |
+			     (i + 2 < len ? in[i + 2] : 0);
 
 		*out++ = digits[v >> 18 & 63];
 		*out++ = digits[v >> 12 & 63];
@@ -302,9 +309,10 @@ static void serve_websocket(int fd, const char *key)
 
 	sha1(text, (size_t)n, digest);
 	base64(digest, sizeof(digest), accept);
-	n = snprintf(head, sizeof(head),
-		     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		     accept);
+	n = snprintf(
+		head, sizeof(head),
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		accept);
 	if (send_all(fd, head, (size_t)n))
 		echo_messages(fd);
 }
@@ -462,7 +470,8 @@ int main(void)
 	sigaction(SIGINT, &term, NULL);
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 1024) < 0) {
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(listener, 1024) < 0) {
 		perror("cannot listen");
 		return 1;
 	}

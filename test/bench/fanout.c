@@ -1,9 +1,9 @@
 /*
  * fanout.c - how long one write takes to reach many watchers.
  *
- * Opens N streaming requests, waits until each has shown a sign of life or a second has passed, then sends one write and
- * notes when every stream has received bytes after it. Repeats that, prints "median_ms max_ms". Serves any server that
- * streams over HTTP: Berth's apiserver (GET …?watch=true) and etcd's JSON gateway (POST /v3/watch) alike.
+ * Opens N streaming requests, waits until each has shown a sign of life or a second has passed, then sends one write
+ * and notes when every stream has received bytes after it. Repeats that, prints "median_ms max_ms". Serves any server
+ * that streams over HTTP: Berth's apiserver (GET …?watch=true) and etcd's JSON gateway (POST /v3/watch) alike.
  */
 #include "lib/http.h"
 #include "lib/options.h"

@@ -1,6 +1,7 @@
 /*
- * sync_rate.c - how many small writes per second the disk makes durable one after the other: the base that durable creates
- * are compared with. Appends 1 KiB and calls fdatasync(2), for two seconds, in the folder given; prints the rate.
+ * sync_rate.c - how many small writes per second the disk makes durable one after the other: the base that durable
+ * creates are compared with. Appends 1 KiB and calls fdatasync(2), for two seconds, in the folder given; prints the
+ * rate.
  */
 #include <fcntl.h>
 #include <stdio.h>

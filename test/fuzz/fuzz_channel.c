@@ -1,5 +1,6 @@
 /*
- * fuzz_channel.c - whatever bytes come over the guest channel: both sides' decoding, in pieces of any size, and writing again.
+ * fuzz_channel.c - whatever bytes come over the guest channel: both sides' decoding, in pieces of any size, and writing
+ * again.
  *
  * Links: guest
  */

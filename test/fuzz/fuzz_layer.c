@@ -1,8 +1,8 @@
 /*
  * fuzz_layer.c - layers of any content, from the blob's bytes to the tar stream that sqfstar would get.
  *
- * The input is two layers: a length (two bytes, little-endian) and the first, then the second. What is written must be a tar
- * with unique, relative paths.
+ * The input is two layers: a length (two bytes, little-endian) and the first, then the second. What is written must be
+ * a tar with unique, relative paths.
  *
  * Links: agent
  */
@@ -67,10 +67,13 @@ static void check_tree(struct image_tree *t, const size_t counts[2], size_t laye
 	image_tar_init(&tar, on_tar, &written);
 	for (size_t layer = 0; layer < layers; layer++)
 		for (size_t i = 0; i < counts[layer]; i++)
-			for (uint32_t n = image_tree_first(t, layer, i); n != IMAGE_TREE_NONE; n = image_tree_next(t, n), names++) {
+			for (uint32_t n = image_tree_first(t, layer, i); n != IMAGE_TREE_NONE;
+			     n = image_tree_next(t, n), names++) {
 				image_tree_path(t, n, &path);
 				check_path(path.len ? path.data : "");
-				assert(image_tar_header(&tar, &(struct image_tar_header){.path = path.len ? path.data : "."}, NULL) == 0);
+				assert(image_tar_header(&tar,
+							&(struct image_tar_header){.path = path.len ? path.data : "."},
+							NULL) == 0);
 			}
 	for (size_t i = 0; image_tree_implied(t, i) != IMAGE_TREE_NONE; i++, names++) {
 		image_tree_path(t, image_tree_implied(t, i), &path);

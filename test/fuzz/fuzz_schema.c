@@ -21,7 +21,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* What was accepted stays so: pruned and with defaults, an object has no unknown fields, and defaults change nothing. */
+/* What was accepted stays so: pruned and with defaults, an object has no unknown fields, and defaults change nothing.
+ */
 static void check_stable(struct arena *a, const struct kind *k, struct json *obj)
 {
 	struct json *again = json_clone(a, obj), *unknown = json_array(a);

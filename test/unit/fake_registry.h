@@ -1,5 +1,6 @@
 /*
- * fake_registry.h - a registry on loopback that does as the test says, lies included. One thread, one request a connection.
+ * fake_registry.h - a registry on loopback that does as the test says, lies included. One thread, one request a
+ * connection.
  *
  * Fill it before the first request, or while none is under way. For test_registry.c and the agent's image tests.
  */
@@ -39,9 +40,9 @@ struct fake_registry {
 	struct fake_route routes[FAKE_ROUTES_MAX];
 	size_t count;
 	_Atomic enum fake_auth auth; /* credentials: user, secret; with BEARER anonymous gets a token as well */
-	bool anonymous_denied;	   /* BEARER: the token server wants credentials */
-	atomic_int token_requests; /* at the token server */
-	atomic_llong sent;	   /* bytes of bodies */
+	bool anonymous_denied;	     /* BEARER: the token server wants credentials */
+	atomic_int token_requests;   /* at the token server */
+	atomic_llong sent;	     /* bytes of bodies */
 };
 
 static inline struct fake_route *fake_find(struct fake_registry *f, const char *path)
@@ -70,7 +71,8 @@ static inline void fake_answer(int fd, int status, const char *type, const char 
 			       size_t send_len)
 {
 	char head[1024];
-	int n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s%s\r\n",
+	int n = snprintf(head, sizeof(head),
+			 "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s%s\r\n",
 			 status, type ? type : "text/plain", len, header ? header : "", header ? "\r\n" : "");
 
 	fake_send(fd, head, (size_t)n);
@@ -103,9 +105,12 @@ static inline void fake_challenge(struct fake_registry *f, int fd)
 {
 	char header[256];
 
-	snprintf(header, sizeof(header), f->auth == FAKE_BASIC ? "WWW-Authenticate: Basic realm=\"r\""
-				       : "WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%u/token\",service=\"fake\",scope=\"repository:x:pull\"",
-		 f->port);
+	snprintf(
+		header, sizeof(header),
+		f->auth == FAKE_BASIC
+			? "WWW-Authenticate: Basic realm=\"r\""
+			: "WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%u/token\",service=\"fake\",scope=\"repository:x:pull\"",
+		f->port);
 	fake_answer(fd, 401, NULL, header, NULL, 0, 0);
 }
 
@@ -113,7 +118,8 @@ static inline void fake_route_answer(struct fake_registry *f, int fd, struct fak
 {
 	const char *range = strcasestr(request, "\r\nRange: bytes=");
 	size_t offset = range && !r->no_ranges ? strtoull(range + strlen("\r\nRange: bytes="), NULL, 10) : 0;
-	size_t len = offset < r->len ? r->len - offset : 0, send_len = r->cut_after && r->cut_after < len ? r->cut_after : len;
+	size_t len = offset < r->len ? r->len - offset : 0,
+	       send_len = r->cut_after && r->cut_after < len ? r->cut_after : len;
 
 	atomic_fetch_add(&r->hits, 1);
 	atomic_fetch_add(&f->sent, (long long)send_len);
@@ -150,7 +156,8 @@ static inline void fake_serve(struct fake_registry *f, int fd)
 	else if (streq(path, "/v2/"))
 		fake_answer(fd, 200, NULL, NULL, NULL, 0, 0);
 	else
-		fake_answer(fd, 404, "application/json", NULL, "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}", 41, 41);
+		fake_answer(fd, 404, "application/json", NULL, "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}", 41,
+			    41);
 }
 
 static inline void *fake_main(void *arg)
@@ -194,7 +201,8 @@ static inline void fake_stop(struct fake_registry *f)
 }
 
 /* body is copied. */
-static inline struct fake_route *fake_add(struct fake_registry *f, const char *path, const char *type, const void *body, size_t len)
+static inline struct fake_route *fake_add(struct fake_registry *f, const char *path, const char *type, const void *body,
+					  size_t len)
 {
 	struct fake_route *r = &f->routes[f->count++];
 
@@ -212,7 +220,8 @@ static inline const char *fake_digest(struct fake_registry *f, const void *data,
 }
 
 /* Adds a blob of repository x under its digest. */
-static inline struct fake_route *fake_blob(struct fake_registry *f, const void *data, size_t len, const char **ret_digest)
+static inline struct fake_route *fake_blob(struct fake_registry *f, const void *data, size_t len,
+					   const char **ret_digest)
 {
 	const char *digest = fake_digest(f, data, len);
 
@@ -242,30 +251,35 @@ struct fake_layer {
 };
 
 /* Adds a whole image of repository x and returns its digest. */
-static inline const char *fake_image(struct fake_registry *f, const char *tag, const struct fake_layer *layers, size_t n)
+static inline const char *fake_image(struct fake_registry *f, const char *tag, const struct fake_layer *layers,
+				     size_t n)
 {
 	_buf_ manifest = BUF_INIT(1U << 20);
 	_buf_ config = BUF_INIT(1U << 20);
 	const char *config_digest, *digest;
 
-	buf_adds(&config, "{\"os\":\"linux\",\"architecture\":\"amd64\",\"config\":{\"Entrypoint\":[\"/init\"],\"Env\":[\"A=b\"]},"
-			  "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
+	buf_adds(
+		&config,
+		"{\"os\":\"linux\",\"architecture\":\"amd64\",\"config\":{\"Entrypoint\":[\"/init\"],\"Env\":[\"A=b\"]},"
+		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
 	for (size_t i = 0; i < n; i++) {
 		digest = fake_digest(f, layers[i].blob, layers[i].len);
 		buf_addf(&config, "%s\"%s\"", i ? "," : "", layers[i].diff_id ? layers[i].diff_id : digest);
 	}
 	buf_adds(&config, "]}}");
 	fake_blob(f, arena_strdup(f->a, config.data), config.len, &config_digest);
-	buf_addf(&manifest,
-		 "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\","
-		 "\"size\":%zu},\"layers\":[",
-		 config_digest, config.len);
+	buf_addf(
+		&manifest,
+		"{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\","
+		"\"size\":%zu},\"layers\":[",
+		config_digest, config.len);
 	for (size_t i = 0; i < n; i++) {
 		fake_blob(f, layers[i].blob, layers[i].len, &digest);
 		if (layers[i].digest)
 			fake_add(f, arena_printf(f->a, "/v2/x/blobs/%s", layers[i].digest), "application/octet-stream",
 				 layers[i].blob, layers[i].len);
-		buf_addf(&manifest, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%lld}",
+		buf_addf(&manifest,
+			 "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%lld}",
 			 i ? "," : "", layers[i].digest ? layers[i].digest : digest,
 			 (long long)(layers[i].declared ? layers[i].declared : (int64_t)layers[i].len));
 	}

@@ -112,7 +112,8 @@ static struct image_status await(struct fixture *x, enum image_phase phase)
 
 	while (!image_get(x->s, x->digest, &s) || s.phase != phase) {
 		if (time_mono_ms() > deadline)
-			fail_msg("still %s (%s), not %s", image_phase_name(s.phase), s.message, image_phase_name(phase));
+			fail_msg("still %s (%s), not %s", image_phase_name(s.phase), s.message,
+				 image_phase_name(phase));
 		uv_run(&x->loop, UV_RUN_ONCE);
 	}
 	return s;
@@ -143,10 +144,15 @@ static void test_ready(void **state)
 	assert_int_equal(image_count(x->s), 1);
 	char *json = json_to_string(a, image_prefetch_json(x->s, a));
 
-	assert_string_equal(json, arena_printf(a, "[{\"digest\":\"%s\",\"phase\":\"Ready\",\"percent\":100,\"bytesDone\":%lld,\"bytesTotal\":%lld}]",
-					       x->digest, (long long)s.bytes_total, (long long)s.bytes_total));
+	assert_string_equal(
+		json,
+		arena_printf(
+			a,
+			"[{\"digest\":\"%s\",\"phase\":\"Ready\",\"percent\":100,\"bytesDone\":%lld,\"bytesTotal\":%lld}]",
+			x->digest, (long long)s.bytes_total, (long long)s.bytes_total));
 	json = json_to_string(a, image_list_json(x->s, a));
-	assert_string_equal(json, arena_printf(a, "[{\"names\":[\"%s\"],\"sizeBytes\":%lld}]", x->reference, (long long)s.disk_bytes));
+	assert_string_equal(json, arena_printf(a, "[{\"names\":[\"%s\"],\"sizeBytes\":%lld}]", x->reference,
+					       (long long)s.disk_bytes));
 	assert_true(x->changes >= 2);
 	assert_int_equal(atomic_load(&fake_find(x->f, arena_printf(a, "/v2/x/manifests/%s", x->digest))->hits), 1);
 }
@@ -205,7 +211,8 @@ static bool file_is(const char *path, const struct buf *content)
 {
 	_buf_ got = BUF_INIT(1U << 20);
 
-	return file_read(path, &got, NULL) == 0 && got.len == content->len && memcmp(got.data, content->data, got.len) == 0;
+	return file_read(path, &got, NULL) == 0 && got.len == content->len &&
+	       memcmp(got.data, content->data, got.len) == 0;
 }
 
 /* The change is seen at once by the file's time, else in the background while the image counts as Ready. */
@@ -251,7 +258,8 @@ static void test_truncated_is_dropped(void **state)
 static void test_leftovers(void **state)
 {
 	struct fixture *x = *state;
-	static const char *const names[] = {"tmp/a.sqfs", "images/0123.sqfs", "images/0123.json.new-abc", "images/README"};
+	static const char *const names[] = {"tmp/a.sqfs", "images/0123.sqfs", "images/0123.json.new-abc",
+					    "images/README"};
 
 	close_store(x);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -392,7 +400,9 @@ static void test_many(void **state)
 
 	sha256_hex(x->layer.blob, x->layer.len, hex);
 	for (size_t i = 0; i < ARRAY_SIZE(digests); i++)
-		assert_int_equal(image_want(x->s, arena_printf(a, "127.0.0.1:%u/x@%s", x->f->port, digests[i]), i == 11, NULL), 0);
+		assert_int_equal(
+			image_want(x->s, arena_printf(a, "127.0.0.1:%u/x@%s", x->f->port, digests[i]), i == 11, NULL),
+			0);
 	for (size_t i = 0; i < ARRAY_SIZE(digests); i++) {
 		x->digest = digests[i];
 		await(x, IMAGE_READY);
@@ -408,7 +418,8 @@ static void test_many(void **state)
 static void test_retry_delays(void **state)
 {
 	(void)state;
-	static const int64_t expected[] = {1000, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000, 256000, 300000, 300000};
+	static const int64_t expected[] = {1000,  1000,	 2000,	 4000,	 8000,	 16000,
+					   32000, 64000, 128000, 256000, 300000, 300000};
 
 	for (unsigned n = 0; n < ARRAY_SIZE(expected); n++)
 		assert_int_equal(image_retry_delay_ms(n, E_UNAVAILABLE, false, 0), expected[n]);
@@ -431,7 +442,8 @@ static void test_prefetch_wanted(void **state)
 		{"{\"spec\":{\"reference\":\"r\",\"locations\":[\"iad\",\"fra\"]}}", "r"},
 		{"{\"spec\":{\"reference\":\"r\",\"locations\":[\"iad\"]}}", NULL},
 		{"{\"spec\":{\"reference\":\"r\"}}", NULL},
-		{"{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},\"spec\":{\"reference\":\"r\",\"locations\":[\"fra\"]}}", NULL},
+		{"{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},\"spec\":{\"reference\":\"r\",\"locations\":[\"fra\"]}}",
+		 NULL},
 		{"{\"spec\":{\"locations\":[\"fra\"]}}", NULL},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -451,10 +463,21 @@ int main(void)
 	log_init("test", LOG_ERROR);
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_ready), T(test_needs_digest), T(test_restart), T(test_corrupt_is_made_anew), T(test_truncated_is_dropped),
-		T(test_leftovers), T(test_failure_and_retry), T(test_urgent_is_not_a_storm), T(test_hostile_image),
-		T(test_unwant), T(test_unwant_while_pulling),
-		T(test_one_process), T(test_many), cmocka_unit_test(test_retry_delays), cmocka_unit_test(test_prefetch_wanted),
+		T(test_ready),
+		T(test_needs_digest),
+		T(test_restart),
+		T(test_corrupt_is_made_anew),
+		T(test_truncated_is_dropped),
+		T(test_leftovers),
+		T(test_failure_and_retry),
+		T(test_urgent_is_not_a_storm),
+		T(test_hostile_image),
+		T(test_unwant),
+		T(test_unwant_while_pulling),
+		T(test_one_process),
+		T(test_many),
+		cmocka_unit_test(test_retry_delays),
+		cmocka_unit_test(test_prefetch_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * test_image_blob.c - downloads: resumed, verified, refused; against a registry that breaks off, lies, or forgets ranges.
+ * test_image_blob.c - downloads: resumed, verified, refused; against a registry that breaks off, lies, or forgets
+ * ranges.
  */
 #include "agent/image_blob.h"
 
@@ -52,8 +53,13 @@ static int setup(void **state)
 	x->d.size = SIZE;
 	x->path = xasprintf("%s/%s", x->folder, x->d.digest + 7);
 	x->part = xasprintf("%s.part", x->path);
-	x->source = (struct image_blob_source){.registry = x->r, .reference = x->reference, .folder = x->folder,
-					       .locks = image_blob_locks_new(), .cancel = &x->cancel, .progress = on_progress, .user = x};
+	x->source = (struct image_blob_source){.registry = x->r,
+					       .reference = x->reference,
+					       .folder = x->folder,
+					       .locks = image_blob_locks_new(),
+					       .cancel = &x->cancel,
+					       .progress = on_progress,
+					       .user = x};
 	*state = x;
 	return 0;
 }
@@ -298,10 +304,22 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_fetch), T(test_resume), T(test_resume_whole_part), T(test_resume_wrong_part),
-		T(test_resume_without_ranges), T(test_too_long_part), T(test_broken_off), T(test_truncated),
-		T(test_shorter_than_declared), T(test_larger_than_declared), T(test_lying_digest), T(test_corrupt_cache),
-		T(test_missing), T(test_cancel), T(test_two_at_once), T(test_full_disk),
+		T(test_fetch),
+		T(test_resume),
+		T(test_resume_whole_part),
+		T(test_resume_wrong_part),
+		T(test_resume_without_ranges),
+		T(test_too_long_part),
+		T(test_broken_off),
+		T(test_truncated),
+		T(test_shorter_than_declared),
+		T(test_larger_than_declared),
+		T(test_lying_digest),
+		T(test_corrupt_cache),
+		T(test_missing),
+		T(test_cancel),
+		T(test_two_at_once),
+		T(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,7 +48,10 @@ static int build(struct fixture *x, int64_t output_max, struct error *e)
 {
 	struct image_budget budget = {.unpacked_max = 1 << 30};
 	struct image_build_layer layers[LAYERS_MAX] = {0};
-	struct image_build b = {.layers = layers, .count = x->count, .output = x->output, .output_max = output_max,
+	struct image_build b = {.layers = layers,
+				.count = x->count,
+				.output = x->output,
+				.output_max = output_max,
 				.cancel = &x->cancel};
 	char *paths[LAYERS_MAX] = {0}, *diff_ids[LAYERS_MAX] = {0};
 	int r = 0;
@@ -129,7 +132,8 @@ static void test_everything(void **state)
 	fixture_entry(&x->tars[0], '2', "etc/sym", "../nowhere");
 	fixture_entry(&x->tars[0], '1', "etc/symlinked", "etc/sym");
 	fixture_file(&x->tars[0], "gone/deep/file", "x");
-	struct image_tar_header device = {.path = "dev/null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3};
+	struct image_tar_header device = {
+		.path = "dev/null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3};
 	struct image_tar_header fifo = {.path = "run/pipe", .type = '6', .mode = 0600, .uid = 70000};
 
 	image_tar_header(t, &device, NULL);
@@ -257,7 +261,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_everything), T(test_reproducible),  T(test_wrong_diff_id), T(test_traversal),
+		T(test_everything),  T(test_reproducible), T(test_wrong_diff_id), T(test_traversal),
 		T(test_owner_range), T(test_output_limit), T(test_cancel),
 	};
 

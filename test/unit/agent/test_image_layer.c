@@ -13,8 +13,8 @@
 #include "agent/image.h"
 #include "test/unit/agent/image_fixture.h"
 
-static int index_bytes(const void *data, size_t len, struct image_budget *budget, struct image_index *ret, char diff_id[OCI_DIGEST_LEN + 1],
-		       struct error *e)
+static int index_bytes(const void *data, size_t len, struct image_budget *budget, struct image_index *ret,
+		       char diff_id[OCI_DIGEST_LEN + 1], struct error *e)
 {
 	_cleanup_(image_layer_closep) struct image_layer *l = NULL;
 	char *folder = fixture_folder();
@@ -75,7 +75,8 @@ static void test_compressions(void **state)
 static void test_names(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"caf\xc3\xa9", "cafe\xcc\x81", "latin\xe9", "new\nline", "back\\slash", "a b", "\x01"};
+	static const char *const names[] = {"caf\xc3\xa9", "cafe\xcc\x81", "latin\xe9", "new\nline",
+					    "back\\slash", "a b",	   "\x01"};
 	char longer[ARRAY_SIZE(names)][300], diff_id[OCI_DIGEST_LEN + 1];
 	struct image_budget budget = generous;
 	struct fixture_tar t;
@@ -136,7 +137,8 @@ static void test_damage(void **state)
 	const struct {
 		const void *data;
 		size_t len;
-	} cases[] = {{t.bytes.data, 514}, {zipped, zipped_len / 2}, {"{\"not\": \"a tar\"}", 16}, {flipped, t.bytes.len}};
+	} cases[] = {
+		{t.bytes.data, 514}, {zipped, zipped_len / 2}, {"{\"not\": \"a tar\"}", 16}, {flipped, t.bytes.len}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct image_budget budget = generous;
@@ -171,7 +173,8 @@ static void test_bomb(void **state)
 	assert_true(atomic_load(&budget.unpacked) < SIZE + (1 << 20));
 }
 
-/* What GNU tar writes for a sparse file: few bytes, a large size. Source: GNU tar manual, "Storing Sparse Files" (1.0). */
+/* What GNU tar writes for a sparse file: few bytes, a large size. Source: GNU tar manual, "Storing Sparse Files" (1.0).
+ */
 static void test_sparse_bomb(void **state)
 {
 	(void)state;
@@ -262,8 +265,8 @@ int main(void)
 {
 	setlocale(LC_ALL, "C.UTF-8"); /* the process's locale must not matter */
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_compressions), cmocka_unit_test(test_names),	  cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_damage),	     cmocka_unit_test(test_bomb),	  cmocka_unit_test(test_sparse_bomb),
+		cmocka_unit_test(test_compressions), cmocka_unit_test(test_names),  cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_damage),	     cmocka_unit_test(test_bomb),   cmocka_unit_test(test_sparse_bomb),
 		cmocka_unit_test(test_entry_limits), cmocka_unit_test(test_cancel),
 	};
 

@@ -28,21 +28,28 @@ static void test_fields(void **state)
 	static const struct {
 		int64_t uid, mtime;
 		unsigned major;
-	} values[] = {{0, 0, 1}, {2097151, 8589934591, 2097151}, {2097152, 8589934592, 2097152}, {4294967294, 1, 4294967}};
+	} values[] = {
+		{0, 0, 1}, {2097151, 8589934591, 2097151}, {2097152, 8589934592, 2097152}, {4294967294, 1, 4294967}};
 
 	memset(path, 'p', sizeof(path));
 	memset(link, 'l', sizeof(link));
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
 		struct fixture_tar t;
 		struct archive_entry *entry;
-		struct image_tar_header h = {.path = path, .link = link, .type = '2', .mode = 04755, .uid = values[i].uid,
-					     .gid = values[i].uid, .mtime = values[i].mtime};
+		struct image_tar_header h = {.path = path,
+					     .link = link,
+					     .type = '2',
+					     .mode = 04755,
+					     .uid = values[i].uid,
+					     .gid = values[i].uid,
+					     .mtime = values[i].mtime};
 
 		path[90 + 10 * i] = '\0';
 		link[99 + i] = '\0';
 		fixture_tar_init(&t);
 		assert_int_equal(image_tar_header(&t.tar, &h, NULL), 0);
-		h = (struct image_tar_header){.path = "dev", .type = '4', .device_major = values[i].major, .device_minor = 5};
+		h = (struct image_tar_header){
+			.path = "dev", .type = '4', .device_major = values[i].major, .device_minor = 5};
 		assert_int_equal(image_tar_header(&t.tar, &h, NULL), 0);
 		fixture_end(&t);
 		struct archive *a = reader(&t);

@@ -2,7 +2,8 @@
  * test_image_tree.c - the merging of layers, as tables: entries in, surviving names out.
  *
  * An entry is written "KIND PATH[ TARGET]", KIND being f(ile), d(irectory), l(ink, symbolic), h(ard link), s(pecial);
- * layers are separated by "|". A survivor is "PATH=LAYER.POSITION", or "PATH=-" for a directory no layer has an entry for.
+ * layers are separated by "|". A survivor is "PATH=LAYER.POSITION", or "PATH=-" for a directory no layer has an entry
+ * for.
  */
 #include "agent/image_tree.h"
 
@@ -17,7 +18,8 @@
 static const char *add_entry(struct image_index *x, size_t *names, const char *text)
 {
 	static const char kinds[] = "fdlhs";
-	static const enum image_entry_kind kind[] = {ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_HARDLINK, ENTRY_SPECIAL};
+	static const enum image_entry_kind kind[] = {ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_HARDLINK,
+						     ENTRY_SPECIAL};
 	struct image_entry *entry = &x->entries[x->count++];
 	size_t n = strcspn(text + 2, " ,|");
 
@@ -73,7 +75,8 @@ static char *outcome(struct image_tree *t, size_t layers)
 	image_tree_finish(t);
 	for (size_t layer = 0; layer < layers; layer++)
 		for (size_t i = 0; i < 64; i++)
-			for (uint32_t name = image_tree_first(t, layer, i); name != IMAGE_TREE_NONE; name = image_tree_next(t, name)) {
+			for (uint32_t name = image_tree_first(t, layer, i); name != IMAGE_TREE_NONE;
+			     name = image_tree_next(t, name)) {
 				image_tree_path(t, name, &path);
 				lines[n++] = xasprintf("%s=%zu.%zu", path.len ? path.data : "/", layer, i);
 			}
@@ -231,7 +234,8 @@ static void test_limits(void **state)
 	image_tree_free(t);
 }
 
-/* A directory with many names, taken away and made again and again: every layer costs what it brings, not what is there. */
+/* A directory with many names, taken away and made again and again: every layer costs what it brings, not what is
+ * there. */
 static void test_repeated_whiteouts(void **state)
 {
 	(void)state;
@@ -287,8 +291,9 @@ static void test_too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_merge),		   cmocka_unit_test(test_refusals), cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_repeated_whiteouts), cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_merge),	 cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_limits),	 cmocka_unit_test(test_repeated_whiteouts),
+		cmocka_unit_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

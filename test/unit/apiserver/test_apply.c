@@ -1,18 +1,19 @@
 /*
- * test_apply.c - server-side apply and ownership, as stories: each line writes, and says what is stored and who owns what.
+ * test_apply.c - server-side apply and ownership, as stories: each line writes, and says what is stored and who owns
+ * what.
  */
 #include "test/unit/apiserver/text_fixture.h"
 
 #include "apiserver/apply.h"
 
 #define SCHEMA                                                                                                              \
-	"{'type':'object','properties':{'spec':{'type':'object','properties':{'a':{'type':'string'},'b':{'type':'string'},"   \
-	"'m':{'type':'object','additionalProperties':{'type':'string'}},"                                                    \
-	"'whole':{'type':'object','x-kubernetes-map-type':'atomic','additionalProperties':{'type':'string'}},"               \
-	"'list':{'type':'array','items':{'type':'string'}},"                                                                 \
-	"'set':{'type':'array','x-kubernetes-list-type':'set','items':{'type':'string'}},"                                   \
-	"'ports':{'type':'array','x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':['port'],'items':{"             \
-	"'type':'object','properties':{'port':{'type':'integer'},'name':{'type':'string'},'host':{'type':'string'}}}}}},"    \
+	"{'type':'object','properties':{'spec':{'type':'object','properties':{'a':{'type':'string'},'b':{'type':'string'}," \
+	"'m':{'type':'object','additionalProperties':{'type':'string'}},"                                                   \
+	"'whole':{'type':'object','x-kubernetes-map-type':'atomic','additionalProperties':{'type':'string'}},"              \
+	"'list':{'type':'array','items':{'type':'string'}},"                                                                \
+	"'set':{'type':'array','x-kubernetes-list-type':'set','items':{'type':'string'}},"                                  \
+	"'ports':{'type':'array','x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':['port'],'items':{"            \
+	"'type':'object','properties':{'port':{'type':'integer'},'name':{'type':'string'},'host':{'type':'string'}}}}}},"   \
 	"'status':{'type':'object','properties':{'x':{'type':'string'}}}}}"
 
 enum verb { APPLY, FORCE, UPDATE, STATUS, END };
@@ -33,9 +34,10 @@ static const char *owners_text(const struct json *obj)
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *entry = json_item(list, i);
 
-		text = arena_printf(text_arena, "%s%s%s %s %s", text, i ? ", " : "", json_str(json_get(entry, "manager")),
-				    json_str(json_get(entry, "operation")),
-				    text_of(json_in(entry, "fieldsV1", json_get(entry, "subresource") ? "f:status" : "f:spec")));
+		text = arena_printf(
+			text_arena, "%s%s%s %s %s", text, i ? ", " : "", json_str(json_get(entry, "manager")),
+			json_str(json_get(entry, "operation")),
+			text_of(json_in(entry, "fieldsV1", json_get(entry, "subresource") ? "f:status" : "f:spec")));
 	}
 	return text;
 }
@@ -44,7 +46,8 @@ static struct json *play(const struct kind *k, const struct line *l, struct json
 {
 	bool status = l->verb == STATUS;
 	struct apply_request r = {k, l->manager, status ? "status" : "", l->verb == FORCE, now_ms};
-	struct json *sent = text_json("{'apiVersion':'example.com/v1','kind':'Thing','metadata':{'name':'t'}}"), *causes = NULL;
+	struct json *sent = text_json("{'apiVersion':'example.com/v1','kind':'Thing','metadata':{'name':'t'}}"),
+		    *causes = NULL;
 	struct json *next = NULL;
 	struct error e = {0};
 
@@ -77,7 +80,8 @@ static void test_own_and_remove(void **state)
 	static const struct line story[] = {
 		{APPLY, "m", "{'a':'1','m':{'x':'1','y':'2'}}", "{'a':'1','m':{'x':'1','y':'2'}}",
 		 "m Apply {'f:a':{},'f:m':{'f:x':{},'f:y':{}}}"},
-		{APPLY, "m", "{'a':'1','m':{'y':'2'}}", "{'a':'1','m':{'y':'2'}}", "m Apply {'f:a':{},'f:m':{'f:y':{}}}"},
+		{APPLY, "m", "{'a':'1','m':{'y':'2'}}", "{'a':'1','m':{'y':'2'}}",
+		 "m Apply {'f:a':{},'f:m':{'f:y':{}}}"},
 		{APPLY, "m", "{'a':'1'}", "{'a':'1'}", "m Apply {'f:a':{}}"},
 		{APPLY, "m", "{'a':'1','m':{}}", "{'a':'1','m':{}}", "m Apply {'f:a':{},'f:m':{}}"},
 		{END, NULL, NULL, NULL, NULL},
@@ -117,7 +121,8 @@ static void test_lists(void **state)
 		 "m Apply {'f:list':{},'f:ports':{'k:{'port':1}':{'.':{},'f:name':{},'f:port':{}},"
 		 "'k:{'port':2}':{'.':{},'f:port':{}}},'f:set':{'v:'a'':{},'v:'b'':{}}}"},
 		{APPLY, "n", "{'ports':[{'port':3},{'port':1,'host':'h'}],'set':['c']}",
-		 "{'ports':[{'port':3},{'port':1,'name':'x','host':'h'},{'port':2}],'set':['c','a','b'],'list':['p','q']}", NULL},
+		 "{'ports':[{'port':3},{'port':1,'name':'x','host':'h'},{'port':2}],'set':['c','a','b'],'list':['p','q']}",
+		 NULL},
 		{APPLY, "n", "{'list':['p']}", "Apply failed with 1 conflict: conflict with \"m\": .spec.list", NULL},
 		{APPLY, "n", "{'ports':[{'port':1,'name':'y'}]}",
 		 "Apply failed with 1 conflict: conflict with \"m\": .spec.ports[port=1].name", NULL},
@@ -125,8 +130,10 @@ static void test_lists(void **state)
 		{APPLY, "m", "{'set':['b']}", "{'ports':[{'port':3},{'port':1,'host':'h'}],'set':['c','b']}",
 		 "n Apply {'f:ports':{'k:{'port':1}':{'.':{},'f:host':{},'f:port':{}},'k:{'port':3}':{'.':{},'f:port':{}}},"
 		 "'f:set':{'v:'c'':{}}}, m Apply {'f:set':{'v:'b'':{}}}"},
-		{APPLY, "n", "{'a':'1'}", "{'set':['b'],'a':'1'}", "m Apply {'f:set':{'v:'b'':{}}}, n Apply {'f:a':{}}"},
-		{APPLY, "n", "{'ports':[{'port':1},{'port':1}]}", "ports: duplicate entries for key {\"port\":1}", NULL},
+		{APPLY, "n", "{'a':'1'}", "{'set':['b'],'a':'1'}",
+		 "m Apply {'f:set':{'v:'b'':{}}}, n Apply {'f:a':{}}"},
+		{APPLY, "n", "{'ports':[{'port':1},{'port':1}]}", "ports: duplicate entries for key {\"port\":1}",
+		 NULL},
 		{END, NULL, NULL, NULL, NULL},
 	};
 
@@ -139,7 +146,8 @@ static void test_atomic_map(void **state)
 	static const struct line story[] = {
 		{APPLY, "m", "{'whole':{'x':'1','y':'2'}}", "{'whole':{'x':'1','y':'2'}}", "m Apply {'f:whole':{}}"},
 		{APPLY, "m", "{'whole':{'y':'2'}}", "{'whole':{'y':'2'}}", "m Apply {'f:whole':{}}"},
-		{APPLY, "n", "{'whole':{'z':'3'}}", "Apply failed with 1 conflict: conflict with \"m\": .spec.whole", NULL},
+		{APPLY, "n", "{'whole':{'z':'3'}}", "Apply failed with 1 conflict: conflict with \"m\": .spec.whole",
+		 NULL},
 		{END, NULL, NULL, NULL, NULL},
 	};
 
@@ -150,7 +158,8 @@ static void test_atomic_map(void **state)
 static void test_update(void **state)
 {
 	static const struct line story[] = {
-		{UPDATE, "u", "{'a':'1','m':{'x':'1'}}", "{'a':'1','m':{'x':'1'}}", "u Update {'f:a':{},'f:m':{'f:x':{}}}"},
+		{UPDATE, "u", "{'a':'1','m':{'x':'1'}}", "{'a':'1','m':{'x':'1'}}",
+		 "u Update {'f:a':{},'f:m':{'f:x':{}}}"},
 		{UPDATE, "v", "{'a':'2','m':{'x':'1','y':'1'}}", "{'a':'2','m':{'x':'1','y':'1'}}",
 		 "u Update {'f:m':{'f:x':{}}}, v Update {'f:a':{},'f:m':{'f:y':{}}}"},
 		{UPDATE, "u", "{'m':{'y':'1'}}", "{'m':{'y':'1'}}", "v Update {'f:m':{'f:y':{}}}"},
@@ -167,7 +176,8 @@ static void test_status(void **state)
 {
 	const struct kind *plain = text_kind_of(SCHEMA);
 	struct kind k = *plain;
-	struct json *live = text_json("{'metadata':{'name':'t'},'spec':{'a':'1'}}"), *next = json_clone(text_arena, live);
+	struct json *live = text_json("{'metadata':{'name':'t'},'spec':{'a':'1'}}"),
+		    *next = json_clone(text_arena, live);
 	struct apply_request main_request = {&k, "m", "", false, 1700000000000};
 	struct apply_request status_request = {&k, "s", "status", false, 1700000000000};
 
@@ -198,9 +208,10 @@ static void test_before_first_apply(void **state)
 	text_assert("spec", json_get(next, "spec"), "{'a':'1','b':'2'}");
 	sent = text_json("{'spec':{'b':'3'}}");
 	assert_int_equal(apply_merge(text_arena, &r, live, sent, &next, &causes, &e), -E_CONFLICT);
-	text_assert("causes", causes,
-		    "[{'reason':'FieldManagerConflict','message':'conflict with 'before-first-apply' using example.com/v1',"
-		    "'field':'.spec.b'}]");
+	text_assert(
+		"causes", causes,
+		"[{'reason':'FieldManagerConflict','message':'conflict with 'before-first-apply' using example.com/v1',"
+		"'field':'.spec.b'}]");
 }
 
 /* Nothing but the time would change: then not even that changes, so the write can be left out. */
@@ -208,7 +219,8 @@ static void test_nothing_changes(void **state)
 {
 	const struct kind *k = text_kind_of(SCHEMA);
 	struct apply_request r = {k, "m", "", false, 1700000000000};
-	struct json *sent = text_json("{'metadata':{'name':'t','labels':{'l':'1'}},'spec':{'a':'1','b':null,'set':['x']}}");
+	struct json *sent = text_json(
+		"{'metadata':{'name':'t','labels':{'l':'1'}},'spec':{'a':'1','b':null,'set':['x']}}");
 	struct json *first, *second, *causes;
 	struct error e = {0};
 
@@ -277,15 +289,19 @@ static void test_last_applied(void **state)
 {
 	const struct kind *k = text_kind_of(SCHEMA);
 	struct apply_request r = {k, "kubectl", "", false, 1700000000000};
-	struct json *live = text_json("{'metadata':{'name':'t','annotations':{'kubectl.kubernetes.io/last-applied-configuration':"
-				      "'old'}},'spec':{'a':'1'}}"), *next, *causes;
+	struct json *live = text_json(
+			    "{'metadata':{'name':'t','annotations':{'kubectl.kubernetes.io/last-applied-configuration':"
+			    "'old'}},'spec':{'a':'1'}}"),
+		    *next, *causes;
 	struct error e = {0};
 
 	(void)state;
-	assert_int_equal(apply_merge(text_arena, &r, live, text_json("{'metadata':{'name':'t'},'spec':{'a':'1'}}"), &next, &causes,
-				     &e), 0);
-	assert_string_equal(json_str(json_in(next, "metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")),
-			    "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"a\":\"1\"}}\n");
+	assert_int_equal(apply_merge(text_arena, &r, live, text_json("{'metadata':{'name':'t'},'spec':{'a':'1'}}"),
+				     &next, &causes, &e),
+			 0);
+	assert_string_equal(
+		json_str(json_in(next, "metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")),
+		"{\"metadata\":{\"name\":\"t\"},\"spec\":{\"a\":\"1\"}}\n");
 }
 
 static void test_refused(void **state)
@@ -295,8 +311,9 @@ static void test_refused(void **state)
 	struct error e = {0};
 
 	(void)state;
-	assert_int_equal(apply_merge(text_arena, &r, NULL, text_json("{'metadata':{'managedFields':[{}]}}"), &next, &causes, &e),
-			 -E_BAD_REQUEST);
+	assert_int_equal(
+		apply_merge(text_arena, &r, NULL, text_json("{'metadata':{'managedFields':[{}]}}"), &next, &causes, &e),
+		-E_BAD_REQUEST);
 	assert_string_equal(e.text, "metadata.managedFields must be nil");
 	assert_int_equal(apply_merge(text_arena, &r, NULL, text_json("{'spec':{'set':['a','a']}}"), &next, &causes, &e),
 			 -E_BAD_REQUEST);
@@ -307,10 +324,18 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_own_and_remove), TEXT_TEST(test_conflicts), TEXT_TEST(test_lists), TEXT_TEST(test_atomic_map),
-		TEXT_TEST(test_update), TEXT_TEST(test_status), TEXT_TEST(test_before_first_apply),
-		TEXT_TEST(test_nothing_changes), TEXT_TEST(test_client_sent_managed_fields), TEXT_TEST(test_many_managers),
-		TEXT_TEST(test_last_applied), TEXT_TEST(test_refused),
+		TEXT_TEST(test_own_and_remove),
+		TEXT_TEST(test_conflicts),
+		TEXT_TEST(test_lists),
+		TEXT_TEST(test_atomic_map),
+		TEXT_TEST(test_update),
+		TEXT_TEST(test_status),
+		TEXT_TEST(test_before_first_apply),
+		TEXT_TEST(test_nothing_changes),
+		TEXT_TEST(test_client_sent_managed_fields),
+		TEXT_TEST(test_many_managers),
+		TEXT_TEST(test_last_applied),
+		TEXT_TEST(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

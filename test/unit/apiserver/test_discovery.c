@@ -45,33 +45,40 @@ static void test_legacy(void **state)
 	(void)state;
 	text_assert("/api", tree("/api", "application/json, */*"),
 		    "{'kind':'APIVersions','versions':['v1'],'serverAddressByClientCIDRs':[]}");
-	text_assert("/apis", tree("/apis", NULL),
-		    "{'kind':'APIGroupList','apiVersion':'v1','groups':[{'name':'berth.dev','versions':[{'groupVersion':"
-		    "'berth.dev/v1','version':'v1'}],'preferredVersion':{'groupVersion':'berth.dev/v1','version':'v1'}},{'name':"
-		    "'coordination.k8s.io','versions':[{'groupVersion':'coordination.k8s.io/v1','version':'v1'}],"
-		    "'preferredVersion':{'groupVersion':'coordination.k8s.io/v1','version':'v1'}}]}");
-	text_assert("/apis/berth.dev", tree("/apis/berth.dev", NULL),
-		    "{'kind':'APIGroup','apiVersion':'v1','name':'berth.dev','versions':[{'groupVersion':'berth.dev/v1',"
-		    "'version':'v1'}],'preferredVersion':{'groupVersion':'berth.dev/v1','version':'v1'}}");
+	text_assert(
+		"/apis", tree("/apis", NULL),
+		"{'kind':'APIGroupList','apiVersion':'v1','groups':[{'name':'berth.dev','versions':[{'groupVersion':"
+		"'berth.dev/v1','version':'v1'}],'preferredVersion':{'groupVersion':'berth.dev/v1','version':'v1'}},{'name':"
+		"'coordination.k8s.io','versions':[{'groupVersion':'coordination.k8s.io/v1','version':'v1'}],"
+		"'preferredVersion':{'groupVersion':'coordination.k8s.io/v1','version':'v1'}}]}");
+	text_assert(
+		"/apis/berth.dev", tree("/apis/berth.dev", NULL),
+		"{'kind':'APIGroup','apiVersion':'v1','name':'berth.dev','versions':[{'groupVersion':'berth.dev/v1',"
+		"'version':'v1'}],'preferredVersion':{'groupVersion':'berth.dev/v1','version':'v1'}}");
 	assert_string_equal(json_str(json_get(v, "groupVersion")), "berth.dev/v1");
-	text_assert("containers", named(list, "name", "containers"),
-		    "{'name':'containers','singularName':'container','namespaced':true,'kind':'Container','verbs':['create','delete',"
-		    "'deletecollection','get','list','patch','update','watch'],'shortNames':['ct'],'categories':['all','berth']}");
-	text_assert("containers/status", named(list, "name", "containers/status"),
-		    "{'name':'containers/status','singularName':'','namespaced':true,'kind':'Container','verbs':['get','patch',"
-		    "'update']}");
-	text_assert("containers/scale", named(list, "name", "containers/scale"),
-		    "{'name':'containers/scale','singularName':'','namespaced':true,'group':'autoscaling','version':'v1','kind':"
-		    "'Scale','verbs':['get','patch','update']}");
-	text_assert("instances/binding", named(list, "name", "instances/binding"),
-		    "{'name':'instances/binding','singularName':'','namespaced':true,'kind':'Instance','verbs':['create']}");
+	text_assert(
+		"containers", named(list, "name", "containers"),
+		"{'name':'containers','singularName':'container','namespaced':true,'kind':'Container','verbs':['create','delete',"
+		"'deletecollection','get','list','patch','update','watch'],'shortNames':['ct'],'categories':['all','berth']}");
+	text_assert(
+		"containers/status", named(list, "name", "containers/status"),
+		"{'name':'containers/status','singularName':'','namespaced':true,'kind':'Container','verbs':['get','patch',"
+		"'update']}");
+	text_assert(
+		"containers/scale", named(list, "name", "containers/scale"),
+		"{'name':'containers/scale','singularName':'','namespaced':true,'group':'autoscaling','version':'v1','kind':"
+		"'Scale','verbs':['get','patch','update']}");
+	text_assert(
+		"instances/binding", named(list, "name", "instances/binding"),
+		"{'name':'instances/binding','singularName':'','namespaced':true,'kind':'Instance','verbs':['create']}");
 	assert_int_equal(json_count(json_get(tree("/api/v1", NULL), "resources")), 8);
 }
 
 static void test_aggregated(void **state)
 {
 	struct json *v = tree("/apis", AGGREGATED ",application/json");
-	const struct json *group = json_item(json_get(v, "items"), 0), *version = json_item(json_get(group, "versions"), 0);
+	const struct json *group = json_item(json_get(v, "items"), 0),
+			  *version = json_item(json_get(group, "versions"), 0);
 
 	(void)state;
 	assert_string_equal(document("/apis", AGGREGATED)->content_type, AGGREGATED);
@@ -79,13 +86,14 @@ static void test_aggregated(void **state)
 	assert_string_equal(document("/apis", AGGREGATED ";profile=nopeer," AGGREGATED_BETA)->content_type, AGGREGATED);
 	assert_string_equal(json_str(json_get(v, "apiVersion")), "apidiscovery.k8s.io/v2");
 	text_assert("group", json_get(group, "metadata"), "{'name':'berth.dev'}");
-	text_assert("containers", named(json_get(version, "resources"), "resource", "containers"),
-		    "{'resource':'containers','responseKind':{'group':'berth.dev','version':'v1','kind':'Container'},'scope':"
-		    "'Namespaced','singularResource':'container','verbs':['create','delete','deletecollection','get','list','patch',"
-		    "'update','watch'],'shortNames':['ct'],'categories':['all','berth'],'subresources':[{'subresource':'status',"
-		    "'responseKind':{'group':'berth.dev','version':'v1','kind':'Container'},'verbs':['get','patch','update']},{"
-		    "'subresource':'scale','responseKind':{'group':'autoscaling','version':'v1','kind':'Scale'},'verbs':['get','patch',"
-		    "'update']}]}");
+	text_assert(
+		"containers", named(json_get(version, "resources"), "resource", "containers"),
+		"{'resource':'containers','responseKind':{'group':'berth.dev','version':'v1','kind':'Container'},'scope':"
+		"'Namespaced','singularResource':'container','verbs':['create','delete','deletecollection','get','list','patch',"
+		"'update','watch'],'shortNames':['ct'],'categories':['all','berth'],'subresources':[{'subresource':'status',"
+		"'responseKind':{'group':'berth.dev','version':'v1','kind':'Container'},'verbs':['get','patch','update']},{"
+		"'subresource':'scale','responseKind':{'group':'autoscaling','version':'v1','kind':'Scale'},'verbs':['get','patch',"
+		"'update']}]}");
 	v = tree("/api", AGGREGATED);
 	assert_int_equal(json_count(json_get(v, "items")), 1);
 	text_assert("core", json_get(json_item(json_get(v, "items"), 0), "metadata"), "{}");
@@ -110,11 +118,24 @@ static void test_accept(void **state)
 		const char *accept;
 		int chosen;
 	} cases[] = {
-		{NULL, 0}, {"", 0}, {"*/*", 0}, {"application/*", 0}, {"application/json", 0}, {"Application/JSON", 0},
-		{"application/json;q=0.5", 0}, {"application/x-pb", 2}, {"application/x-pb, application/json", 2},
-		{"application/json;as=Table;v=v1", 1}, {"application/json; v=v1 ;as=Table;g=x", -1},
-		{"application/json;v=v1;as=table", 1}, {"application/json;as=Other,application/x-pb", 2},
-		{"application/json;as=Other", -1}, {"text/html", -1}, {"text/html,*/*;q=0.1", 0}, {" , ,", 0}, {"json", -1},
+		{NULL, 0},
+		{"", 0},
+		{"*/*", 0},
+		{"application/*", 0},
+		{"application/json", 0},
+		{"Application/JSON", 0},
+		{"application/json;q=0.5", 0},
+		{"application/x-pb", 2},
+		{"application/x-pb, application/json", 2},
+		{"application/json;as=Table;v=v1", 1},
+		{"application/json; v=v1 ;as=Table;g=x", -1},
+		{"application/json;v=v1;as=table", 1},
+		{"application/json;as=Other,application/x-pb", 2},
+		{"application/json;as=Other", -1},
+		{"text/html", -1},
+		{"text/html,*/*;q=0.1", 0},
+		{" , ,", 0},
+		{"json", -1},
 	};
 
 	(void)state;
@@ -129,7 +150,10 @@ static void test_accept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_legacy), TEXT_TEST(test_aggregated), TEXT_TEST(test_get), TEXT_TEST(test_accept),
+		TEXT_TEST(test_legacy),
+		TEXT_TEST(test_aggregated),
+		TEXT_TEST(test_get),
+		TEXT_TEST(test_accept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,8 +8,8 @@
 static void test_table(void **state)
 {
 	static const char *const plurals[] = {
-		"configmaps", "events", "namespaces", "nodes", "secrets", "serviceaccounts", "containers", "images", "instances",
-		"locations", "revisions", "routes", "leases",
+		"configmaps", "events",	   "namespaces", "nodes",     "secrets", "serviceaccounts", "containers",
+		"images",     "instances", "locations",	 "revisions", "routes",	 "leases",
 	};
 
 	(void)state;
@@ -92,9 +92,10 @@ static void test_descriptions(void **state)
 /* Revision.spec.template repeats fields of Container.spec; they must not drift apart. */
 static void test_revision_repeats_container(void **state)
 {
-	const struct json *container = json_in(text_kind("containers")->openapi_schema, "properties", "spec", "properties");
-	const struct json *copy = json_in(text_kind("revisions")->openapi_schema, "properties", "spec", "properties", "template",
-					  "properties");
+	const struct json *container = json_in(text_kind("containers")->openapi_schema, "properties", "spec",
+					       "properties");
+	const struct json *copy = json_in(text_kind("revisions")->openapi_schema, "properties", "spec", "properties",
+					  "template", "properties");
 
 	(void)state;
 	assert_int_equal(json_count(copy), 11);
@@ -136,8 +137,12 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_table),	      TEXT_TEST(test_container), TEXT_TEST(test_others),
-		TEXT_TEST(test_descriptions), TEXT_TEST(test_revision_repeats_container), TEXT_TEST(test_refused),
+		TEXT_TEST(test_table),
+		TEXT_TEST(test_container),
+		TEXT_TEST(test_others),
+		TEXT_TEST(test_descriptions),
+		TEXT_TEST(test_revision_repeats_container),
+		TEXT_TEST(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,8 @@ static void test_golden(void **state)
 	json_unset(json_get(doc, "info"), "version");
 	assert_golden_yaml("openapi/v3-coordination.yaml", doc);
 	part = json_object(text_arena);
-	json_set(text_arena, part, "lease", json_in(v2, "paths", "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"));
+	json_set(text_arena, part, "lease",
+		 json_in(v2, "paths", "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"));
 	json_set(text_arena, part, "Container", json_in(v2, "definitions", "dev.berth.v1.Container"));
 	assert_golden_yaml("openapi/v2-parts.yaml", part);
 	part = json_in(tree(GROUP_DOCUMENT), "components", "schemas", "dev.berth.v1.Route");
@@ -54,7 +55,8 @@ static void test_golden(void **state)
 /* kubectl 1.27 and newer: every PATCH of the kind declares fieldValidation, dryRun and force. */
 static void test_patch_parameters(void **state)
 {
-	static const char *const documents[] = {"/openapi/v3/api/v1", GROUP_DOCUMENT, "/openapi/v3/apis/coordination.k8s.io/v1"};
+	static const char *const documents[] = {"/openapi/v3/api/v1", GROUP_DOCUMENT,
+						"/openapi/v3/apis/coordination.k8s.io/v1"};
 	size_t patches = 0;
 
 	(void)state;
@@ -152,17 +154,28 @@ static void test_v2_schema(void **state)
 /* The bytes, by hand from the field numbers of OpenAPIv2.proto. */
 static void test_protobuf(void **state)
 {
-	static const char wanted[] = "\x0a\x03" "2.0"		       /* 1 swagger */
-				     "\x12\x07" "\x0a\x01T" "\x12\x02v1" /* 2 info {1 title, 2 version} */
-				     "\x42\x00"			       /* 8 paths */
-				     "\x4a\x20"			       /* 9 definitions */
-				     "\x0a\x1e" "\x0a\x01X"		       /* 1 NamedSchema {1 name, 2 Schema … */
-				     "\x12\x19" "\x9a\x01\x01" "a"	       /* … {19 required, */
-				     "\xb2\x01\x08" "\x0a\x06object"	       /* 22 type, */
-				     "\xca\x01\x07" "\x0a\x05"	       /* 25 properties {1 NamedSchema … */
-				     "\x0a\x01" "a" "\x12\x00";	       /* … {1 name, 2 Schema}}} */
-	struct json *doc = text_json("{'swagger':'2.0','info':{'title':'T','version':'v1'},'paths':{},'definitions':{'X':{"
-				     "'type':'object','required':['a'],'properties':{'a':{}}}}}");
+	static const char wanted[] = "\x0a\x03"
+				     "2.0" /* 1 swagger */
+				     "\x12\x07"
+				     "\x0a\x01T"
+				     "\x12\x02v1" /* 2 info {1 title, 2 version} */
+				     "\x42\x00"	  /* 8 paths */
+				     "\x4a\x20"	  /* 9 definitions */
+				     "\x0a\x1e"
+				     "\x0a\x01X" /* 1 NamedSchema {1 name, 2 Schema … */
+				     "\x12\x19"
+				     "\x9a\x01\x01"
+				     "a" /* … {19 required, */
+				     "\xb2\x01\x08"
+				     "\x0a\x06object" /* 22 type, */
+				     "\xca\x01\x07"
+				     "\x0a\x05" /* 25 properties {1 NamedSchema … */
+				     "\x0a\x01"
+				     "a"
+				     "\x12\x00"; /* … {1 name, 2 Schema}}} */
+	struct json *doc = text_json(
+		"{'swagger':'2.0','info':{'title':'T','version':'v1'},'paths':{},'definitions':{'X':{"
+		"'type':'object','required':['a'],'properties':{'a':{}}}}}");
 	_buf_ out = BUF_INIT(4096);
 	const struct document *d;
 	char *hex[2] = {arena_calloc(text_arena, 256), arena_calloc(text_arena, 256)};
@@ -175,7 +188,10 @@ static void test_protobuf(void **state)
 	assert_int_equal(openapi_init(NULL), 0);
 	assert_int_equal(openapi_get("/openapi/v2", PROTOBUF_ACCEPT, &d, NULL), 0);
 	assert_string_equal(d->content_type, PROTOBUF_TYPE);
-	assert_memory_equal(chunk_data(d->body), "\x0a\x03" "2.0", 5);
+	assert_memory_equal(chunk_data(d->body),
+			    "\x0a\x03"
+			    "2.0",
+			    5);
 }
 
 int main(void)

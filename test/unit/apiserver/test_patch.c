@@ -40,10 +40,12 @@ static void test_json(void **state)
 {
 	static const struct patch_case cases[] = {
 		{"{'foo':'bar'}", "[{'op':'add','path':'/baz','value':'qux'}]", "{'foo':'bar','baz':'qux'}", 0},
-		{"{'foo':['bar','baz']}", "[{'op':'add','path':'/foo/1','value':'qux'}]", "{'foo':['bar','qux','baz']}", 0},
+		{"{'foo':['bar','baz']}", "[{'op':'add','path':'/foo/1','value':'qux'}]", "{'foo':['bar','qux','baz']}",
+		 0},
 		{"{'baz':'qux','foo':'bar'}", "[{'op':'remove','path':'/baz'}]", "{'foo':'bar'}", 0},
 		{"{'foo':['bar','qux','baz']}", "[{'op':'remove','path':'/foo/1'}]", "{'foo':['bar','baz']}", 0},
-		{"{'baz':'qux','foo':'bar'}", "[{'op':'replace','path':'/baz','value':'boo'}]", "{'baz':'boo','foo':'bar'}", 0},
+		{"{'baz':'qux','foo':'bar'}", "[{'op':'replace','path':'/baz','value':'boo'}]",
+		 "{'baz':'boo','foo':'bar'}", 0},
 		{"{'foo':{'bar':'baz','waldo':'fred'},'qux':{'corge':'grault'}}",
 		 "[{'op':'move','from':'/foo/waldo','path':'/qux/thud'}]",
 		 "{'foo':{'bar':'baz'},'qux':{'corge':'grault','thud':'fred'}}", 0},
@@ -55,11 +57,13 @@ static void test_json(void **state)
 		{"{'baz':'qux'}", "[{'op':'test','path':'/baz','value':'bar'}]", NULL, E_INVALID},
 		{"{'foo':'bar'}", "[{'op':'add','path':'/child','value':{'grandchild':{}}}]",
 		 "{'foo':'bar','child':{'grandchild':{}}}", 0},
-		{"{'foo':'bar'}", "[{'op':'add','path':'/baz','value':'qux','xyz':123}]", "{'foo':'bar','baz':'qux'}", 0},
+		{"{'foo':'bar'}", "[{'op':'add','path':'/baz','value':'qux','xyz':123}]", "{'foo':'bar','baz':'qux'}",
+		 0},
 		{"{'foo':'bar'}", "[{'op':'add','path':'/baz/bat','value':'qux'}]", NULL, E_INVALID},
 		{"{'/':9,'~1':10}", "[{'op':'test','path':'/~01','value':10}]", "{'/':9,'~1':10}", 0},
 		{"{'/':9,'~1':10}", "[{'op':'test','path':'/~01','value':'10'}]", NULL, E_INVALID},
-		{"{'foo':['bar']}", "[{'op':'add','path':'/foo/-','value':['abc','def']}]", "{'foo':['bar',['abc','def']]}", 0},
+		{"{'foo':['bar']}", "[{'op':'add','path':'/foo/-','value':['abc','def']}]",
+		 "{'foo':['bar',['abc','def']]}", 0},
 		{"{'a':1}", "[{'op':'copy','from':'/a','path':'/b'}]", "{'a':1,'b':1}", 0},
 		{"{'a':1}", "[{'op':'replace','path':'','value':[]}]", "[]", 0},
 		{"{'a':[1]}", "[{'op':'add','path':'/a/2','value':1}]", NULL, E_INVALID},
@@ -140,24 +144,29 @@ static void test_strategic(void **state)
 {
 	static const struct patch_case cases[] = {
 		/* cordon */
-		{"{'spec':{'podCIDR':'x'}}", "{'spec':{'unschedulable':true}}", "{'spec':{'podCIDR':'x','unschedulable':true}}", 0},
+		{"{'spec':{'podCIDR':'x'}}", "{'spec':{'unschedulable':true}}",
+		 "{'spec':{'podCIDR':'x','unschedulable':true}}", 0},
 		{"{'spec':{'unschedulable':true}}", "{'spec':{'unschedulable':null}}", "{'spec':{}}", 0},
 		/* taints have no merge key: they are replaced */
-		{"{'spec':{'taints':[{'key':'a','effect':'NoSchedule'}]}}", "{'spec':{'taints':[{'key':'b','effect':'NoExecute'}]}}",
+		{"{'spec':{'taints':[{'key':'a','effect':'NoSchedule'}]}}",
+		 "{'spec':{'taints':[{'key':'b','effect':'NoExecute'}]}}",
 		 "{'spec':{'taints':[{'key':'b','effect':'NoExecute'}]}}", 0},
 		/* conditions merge by type, also with the order kubectl states */
 		{"{'status':{'conditions':[{'type':'Ready','status':'True','reason':'a'},{'type':'X','status':'True'}]}}",
 		 "{'status':{'$setElementOrder/conditions':[{'type':'Ready'}],'conditions':[{'type':'Ready','status':'False'},"
 		 "{'type':'New','status':'True'}]}}",
 		 "{'status':{'conditions':[{'type':'Ready','status':'False','reason':'a'},{'type':'X','status':'True'},"
-		 "{'type':'New','status':'True'}]}}", 0},
+		 "{'type':'New','status':'True'}]}}",
+		 0},
 		{"{'status':{'conditions':[{'type':'Ready'},{'type':'X'}]}}",
-		 "{'status':{'conditions':[{'type':'X','$patch':'delete'}]}}", "{'status':{'conditions':[{'type':'Ready'}]}}", 0},
+		 "{'status':{'conditions':[{'type':'X','$patch':'delete'}]}}",
+		 "{'status':{'conditions':[{'type':'Ready'}]}}", 0},
 		{"{'status':{'conditions':[{'type':'Ready','status':'True'}]}}",
 		 "{'status':{'conditions':[{'type':'Ready','$patch':'replace','reason':'x'}]}}",
 		 "{'status':{'conditions':[{'type':'Ready','reason':'x'}]}}", 0},
 		{"{'status':{'conditions':[{'type':'Ready'}]}}",
-		 "{'status':{'conditions':[{'$patch':'replace'},{'type':'X'}]}}", "{'status':{'conditions':[{'type':'X'}]}}", 0},
+		 "{'status':{'conditions':[{'$patch':'replace'},{'type':'X'}]}}",
+		 "{'status':{'conditions':[{'type':'X'}]}}", 0},
 		/* primitive lists */
 		{"{'metadata':{'finalizers':['a','b']}}", "{'metadata':{'finalizers':['c','a']}}",
 		 "{'metadata':{'finalizers':['a','b','c']}}", 0},
@@ -166,8 +175,10 @@ static void test_strategic(void **state)
 		/* whole objects */
 		{"{'metadata':{'labels':{'a':'1','b':'2'}}}", "{'metadata':{'labels':{'$patch':'replace','c':'3'}}}",
 		 "{'metadata':{'labels':{'c':'3'}}}", 0},
-		{"{'metadata':{'labels':{'a':'1'}}}", "{'metadata':{'labels':{'$patch':'delete'}}}", "{'metadata':{'labels':{}}}", 0},
-		{"{'spec':{'a':'1','b':'2'}}", "{'spec':{'$retainKeys':['b','c'],'c':'3'}}", "{'spec':{'b':'2','c':'3'}}", 0},
+		{"{'metadata':{'labels':{'a':'1'}}}", "{'metadata':{'labels':{'$patch':'delete'}}}",
+		 "{'metadata':{'labels':{}}}", 0},
+		{"{'spec':{'a':'1','b':'2'}}", "{'spec':{'$retainKeys':['b','c'],'c':'3'}}",
+		 "{'spec':{'b':'2','c':'3'}}", 0},
 		{"{}", "{'spec':{'a':null,'b':{'c':null,'d':1}}}", "{'spec':{'b':{'d':1}}}", 0},
 		/* faults */
 		{"{'status':{'conditions':[]}}", "{'status':{'conditions':[{'status':'True'}]}}", NULL, E_BAD_REQUEST},
@@ -180,14 +191,18 @@ static void test_strategic(void **state)
 
 	(void)state;
 	run(cases, ARRAY_SIZE(cases), strategic_patch);
-	assert_int_equal(patch_strategic(text_arena, text_kind("containers"), text_json("{}"), text_json("{}"), &result, &e),
-			 -E_UNSUPPORTED_MEDIA);
+	assert_int_equal(
+		patch_strategic(text_arena, text_kind("containers"), text_json("{}"), text_json("{}"), &result, &e),
+		-E_UNSUPPORTED_MEDIA);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_json), TEXT_TEST(test_json_limits), TEXT_TEST(test_merge), TEXT_TEST(test_strategic),
+		TEXT_TEST(test_json),
+		TEXT_TEST(test_json_limits),
+		TEXT_TEST(test_merge),
+		TEXT_TEST(test_strategic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

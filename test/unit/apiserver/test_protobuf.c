@@ -93,8 +93,9 @@ static void test_config_map(void **state)
 	put_entry(&raw, 3, "bin", "\xff\xfe");
 	put_number(&raw, 4, 1);
 	m = envelope("v1", "ConfigMap", &raw);
-	assert_string_equal(decoded(&m), "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'c','namespace':'ns','labels':{"
-					 "'app':'x'}},'data':{'a':'1','b':'ä'},'binaryData':{'bin':'//4='},'immutable':true}");
+	assert_string_equal(decoded(&m),
+			    "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'c','namespace':'ns','labels':{"
+			    "'app':'x'}},'data':{'a':'1','b':'ä'},'binaryData':{'bin':'//4='},'immutable':true}");
 }
 
 static void test_secret(void **state)
@@ -107,8 +108,9 @@ static void test_secret(void **state)
 	put_entry(&raw, 2, "k", "hello");
 	put_text(&raw, 3, "Opaque");
 	m = envelope("v1", "Secret", &raw);
-	assert_string_equal(decoded(&m), "{'apiVersion':'v1','kind':'Secret','metadata':{'name':'s'},'data':{'k':'aGVsbG8='},"
-					 "'type':'Opaque'}");
+	assert_string_equal(decoded(&m),
+			    "{'apiVersion':'v1','kind':'Secret','metadata':{'name':'s'},'data':{'k':'aGVsbG8='},"
+			    "'type':'Opaque'}");
 }
 
 static void test_access_review(void **state)
@@ -124,9 +126,10 @@ static void test_access_review(void **state)
 	put_message(&raw, 1, &meta);
 	put_message(&raw, 2, &spec);
 	m = envelope("authorization.k8s.io/v1", "SelfSubjectAccessReview", &raw);
-	assert_string_equal(decoded(&m), "{'apiVersion':'authorization.k8s.io/v1','kind':'SelfSubjectAccessReview','metadata':{},"
-					 "'spec':{'resourceAttributes':{'namespace':'default','verb':'create','group':'berth.dev',"
-					 "'resource':'containers'}}}");
+	assert_string_equal(decoded(&m),
+			    "{'apiVersion':'authorization.k8s.io/v1','kind':'SelfSubjectAccessReview','metadata':{},"
+			    "'spec':{'resourceAttributes':{'namespace':'default','verb':'create','group':'berth.dev',"
+			    "'resource':'containers'}}}");
 }
 
 static void test_delete_options(void **state)
@@ -140,8 +143,9 @@ static void test_delete_options(void **state)
 	put_text(&raw, 4, "Background");
 	put_text(&raw, 5, "All");
 	m = envelope("v1", "DeleteOptions", &raw);
-	assert_string_equal(decoded(&m), "{'apiVersion':'v1','kind':'DeleteOptions','gracePeriodSeconds':0,'preconditions':{'uid':"
-					 "'uid-1'},'propagationPolicy':'Background','dryRun':['All']}");
+	assert_string_equal(decoded(&m),
+			    "{'apiVersion':'v1','kind':'DeleteOptions','gracePeriodSeconds':0,'preconditions':{'uid':"
+			    "'uid-1'},'propagationPolicy':'Background','dryRun':['All']}");
 }
 
 static void test_refused(void **state)

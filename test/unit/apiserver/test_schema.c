@@ -30,24 +30,29 @@ static void test_validate(void **state)
 	} cases[] = {
 		{"{'type':'integer'}", "1", ""},
 		{"{'type':'integer'}", "1.0", ""},
-		{"{'type':'integer'}", "1.5", "v: Invalid value: \"number\": v in body must be of type integer: \"number\""},
-		{"{'type':'integer'}", "'1'", "v: Invalid value: \"string\": v in body must be of type integer: \"string\""},
+		{"{'type':'integer'}", "1.5",
+		 "v: Invalid value: \"number\": v in body must be of type integer: \"number\""},
+		{"{'type':'integer'}", "'1'",
+		 "v: Invalid value: \"string\": v in body must be of type integer: \"string\""},
 		{"{'type':'integer','minimum':0}", "-1",
 		 "v: Invalid value: -1: v in body should be greater than or equal to 0"},
 		{"{'type':'integer','minimum':0}", "0", ""},
 		{"{'type':'integer','minimum':0,'exclusiveMinimum':true}", "0",
 		 "v: Invalid value: 0: v in body should be greater than 0"},
-		{"{'type':'integer','maximum':10}", "11", "v: Invalid value: 11: v in body should be less than or equal to 10"},
+		{"{'type':'integer','maximum':10}", "11",
+		 "v: Invalid value: 11: v in body should be less than or equal to 10"},
 		{"{'type':'integer','maximum':10,'exclusiveMaximum':true}", "10",
 		 "v: Invalid value: 10: v in body should be less than 10"},
-		{"{'type':'integer','multipleOf':5}", "12", "v: Invalid value: 12: v in body should be a multiple of 5"},
+		{"{'type':'integer','multipleOf':5}", "12",
+		 "v: Invalid value: 12: v in body should be a multiple of 5"},
 		{"{'type':'integer','format':'int32'}", "3000000000",
 		 "v: Invalid value: 3000000000: v in body must be of type int32: \"3000000000\""},
 		{"{'type':'number','maximum':90}", "90.5",
 		 "v: Invalid value: 90.5: v in body should be less than or equal to 90"},
 		{"{'type':'number'}", "1", ""},
 		{"{'type':'boolean'}", "true", ""},
-		{"{'type':'boolean'}", "'true'", "v: Invalid value: \"string\": v in body must be of type boolean: \"string\""},
+		{"{'type':'boolean'}", "'true'",
+		 "v: Invalid value: \"string\": v in body must be of type boolean: \"string\""},
 		{"{'type':'string'}", "null", "v: Invalid value: \"null\": v in body must be of type string: \"null\""},
 		{"{'type':'string','nullable':true}", "null", ""},
 		{"{'type':'string','maxLength':3}", "'abcd'", "v: Too long: may not be more than 3 bytes"},
@@ -55,7 +60,8 @@ static void test_validate(void **state)
 		{"{'type':'string','minLength':2}", "'ä'",
 		 "v: Invalid value: \"ä\": v in body should be at least 2 chars long"},
 		{"{'type':'string','pattern':'^[a-z]+$'}", "'ab'", ""},
-		{"{'type':'string','pattern':'^[a-z]+$'}", "'aB'", "v: Invalid value: \"aB\": v in body should match '^[a-z]+$'"},
+		{"{'type':'string','pattern':'^[a-z]+$'}", "'aB'",
+		 "v: Invalid value: \"aB\": v in body should match '^[a-z]+$'"},
 		{"{'type':'string','pattern':'^[a-z]+$'}", "'a\\u0000'",
 		 "v: Invalid value: \"a\\u0000\": v in body should match '^[a-z]+$'"},
 		{"{'type':'string','enum':['a','b']}", "'a'", ""},
@@ -78,7 +84,8 @@ static void test_validate(void **state)
 		{"{'type':'array','items':{'type':'integer'}}", "[1,'x',true]",
 		 "v[1]: Invalid value: \"string\": v[1] in body must be of type integer: \"string\" | "
 		 "v[2]: Invalid value: \"boolean\": v[2] in body must be of type integer: \"boolean\""},
-		{"{'type':'array','maxItems':1,'items':{'type':'integer'}}", "[1,2]", "v: Too many: 2: must have at most 1 items"},
+		{"{'type':'array','maxItems':1,'items':{'type':'integer'}}", "[1,2]",
+		 "v: Too many: 2: must have at most 1 items"},
 		{"{'type':'array','minItems':1,'items':{'type':'integer'}}", "[]",
 		 "v: Invalid value: \"array\": v in body should have at least 1 items"},
 		{"{'type':'array','x-kubernetes-list-type':'set','items':{'type':'string'}}", "['a','b','a']",
@@ -86,8 +93,8 @@ static void test_validate(void **state)
 		{"{'type':'array','x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':['n'],'items':{'type':'object',"
 		 "'properties':{'n':{'type':'integer'},'x':{'type':'string'}}}}",
 		 "[{'n':1,'x':'a'},{'n':2},{'n':1}]", "v[2]: Duplicate value: {\"n\":1}"},
-		{"{'type':'object','required':['a','b'],'properties':{'a':{'type':'string'},'b':{'type':'string'}}}", "{'b':'x'}",
-		 "v.a: Required value"},
+		{"{'type':'object','required':['a','b'],'properties':{'a':{'type':'string'},'b':{'type':'string'}}}",
+		 "{'b':'x'}", "v.a: Required value"},
 		{"{'type':'object','maxProperties':1,'additionalProperties':{'type':'string'}}", "{'a':'1','b':2}",
 		 "v: Too many: 2: must have at most 1 items | "
 		 "v.b: Invalid value: \"integer\": v.b in body must be of type string: \"integer\""},
@@ -110,19 +117,22 @@ static void test_validate(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const char *schema = arena_printf(text_arena, "{'type':'object','properties':{'v':%s}}", cases[i].schema);
+		const char *schema = arena_printf(text_arena, "{'type':'object','properties':{'v':%s}}",
+						  cases[i].schema);
 		const struct kind *k = text_kind_of(schema);
 		const char *have = faults(k, text_json(arena_printf(text_arena, "{'v':%s}", cases[i].value)), NULL);
 
 		if (strcmp(have, cases[i].faults) != 0)
-			fail_msg("%s with %s:\n have %s\n want %s", cases[i].schema, cases[i].value, have, cases[i].faults);
+			fail_msg("%s with %s:\n have %s\n want %s", cases[i].schema, cases[i].value, have,
+				 cases[i].faults);
 	}
 }
 
 static void test_long_list_duplicates(void **state)
 {
-	const struct kind *k = text_kind_of("{'type':'object','properties':{'v':{'type':'array','x-kubernetes-list-type':'set',"
-					    "'items':{'type':'integer'}}}}");
+	const struct kind *k = text_kind_of(
+		"{'type':'object','properties':{'v':{'type':'array','x-kubernetes-list-type':'set',"
+		"'items':{'type':'integer'}}}}");
 	struct json *obj = text_json("{'v':[]}"), *list = json_get(obj, "v");
 
 	(void)state;
@@ -135,7 +145,8 @@ static void test_long_list_duplicates(void **state)
 
 static void test_faults_are_bounded(void **state)
 {
-	const struct kind *k = text_kind_of("{'type':'object','properties':{'v':{'type':'array','items':{'type':'integer'}}}}");
+	const struct kind *k = text_kind_of(
+		"{'type':'object','properties':{'v':{'type':'array','items':{'type':'integer'}}}}");
 	struct json *obj = text_json("{'v':[]}"), *causes = json_array(text_arena);
 
 	(void)state;
@@ -154,7 +165,8 @@ static void test_bad_schemas(void **state)
 		{"{'type':'object','properties':{'a':{}}}", "a: type is missing"},
 		{"{'type':'object','properties':{'a':{'type':'array'}}}", "a: items is missing"},
 		{"{'type':'object','required':['x'],'properties':{}}", "required field \"x\" is not in properties"},
-		{"{'type':'object','properties':{'a':{'type':'string','pattern':'('}}}", "a: pattern \"(\": Unmatched ( or \\("},
+		{"{'type':'object','properties':{'a':{'type':'string','pattern':'('}}}",
+		 "a: pattern \"(\": Unmatched ( or \\("},
 		{"{'type':'object','oneOf':[]}", "unknown or unsupported keyword \"oneOf\""},
 		{"{'type':'string','x-kubernetes-validations':[{'rule':'self.size() < 3'}]}",
 		 "validation rule \"self.size() < 3\" is not one of the forms this server understands"},
@@ -176,27 +188,30 @@ static void test_prune(void **state)
 {
 	const struct kind *k = text_kind("containers");
 	struct json *unknown = json_array(text_arena);
-	struct json *obj = text_json("{'apiVersion':'berth.dev/v1','kind':'Container','metadata':{'name':'a','odd':1},'extra':1,"
-				     "'spec':{'image':'i','imag':'x','ports':[{'containerPort':80,'prot':'TCP'}],'args':null,"
-				     "'resources':{'vcpu':1,'gpu':{'a':1}},'env':[{'name':'A','value':null}]},"
-				     "'status':{'conditions':null}}");
+	struct json *obj = text_json(
+		"{'apiVersion':'berth.dev/v1','kind':'Container','metadata':{'name':'a','odd':1},'extra':1,"
+		"'spec':{'image':'i','imag':'x','ports':[{'containerPort':80,'prot':'TCP'}],'args':null,"
+		"'resources':{'vcpu':1,'gpu':{'a':1}},'env':[{'name':'A','value':null}]},"
+		"'status':{'conditions':null}}");
 
 	(void)state;
 	schema_prune(text_arena, k, obj, unknown);
 	text_assert("unknown", unknown,
 		    "['unknown field 'extra'','unknown field 'spec.imag'','unknown field 'spec.ports[0].prot'',"
 		    "'unknown field 'spec.resources.gpu'']");
-	text_assert("pruned", obj,
-		    "{'apiVersion':'berth.dev/v1','kind':'Container','metadata':{'name':'a','odd':1},'spec':{'image':'i',"
-		    "'ports':[{'containerPort':80}],'resources':{'vcpu':1},'env':[{'name':'A'}]},'status':{}}");
+	text_assert(
+		"pruned", obj,
+		"{'apiVersion':'berth.dev/v1','kind':'Container','metadata':{'name':'a','odd':1},'spec':{'image':'i',"
+		"'ports':[{'containerPort':80}],'resources':{'vcpu':1},'env':[{'name':'A'}]},'status':{}}");
 }
 
 static void test_prune_open(void **state)
 {
-	const struct kind *k = text_kind_of("{'type':'object','properties':{'v':{'type':'object',"
-					    "'x-kubernetes-preserve-unknown-fields':true,'properties':{'known':{'type':'object',"
-					    "'properties':{'a':{'type':'string'}}}}},'m':{'type':'object',"
-					    "'additionalProperties':{'type':'string'}}}}");
+	const struct kind *k = text_kind_of(
+		"{'type':'object','properties':{'v':{'type':'object',"
+		"'x-kubernetes-preserve-unknown-fields':true,'properties':{'known':{'type':'object',"
+		"'properties':{'a':{'type':'string'}}}}},'m':{'type':'object',"
+		"'additionalProperties':{'type':'string'}}}}");
 	struct json *obj = text_json("{'v':{'free':{'b':null},'known':{'a':'x','b':'y'}},'m':{'x':'1','y':null}}");
 
 	(void)state;
@@ -211,12 +226,13 @@ static void test_default(void **state)
 
 	(void)state;
 	schema_default(text_arena, text_kind("containers"), obj);
-	text_assert("container", obj,
-		    "{'metadata':{'name':'a','labels':{}},'spec':{'image':'i','env':[{'name':'A','value':''}],"
-		    "'readiness':{'httpGet':{'path':'/'},'periodSeconds':1,'timeoutSeconds':1,'failureThreshold':3},"
-		    "'rollout':{'kind':'None','stepPercentage':[10,100],'activeGracePeriod':'0s'},'instanceType':'lite',"
-		    "'maxInstances':20,'restartPolicy':'OnFailure','sleepAfter':'10m','terminationGracePeriod':'15m',"
-		    "'egress':{'internet':true}}}");
+	text_assert(
+		"container", obj,
+		"{'metadata':{'name':'a','labels':{}},'spec':{'image':'i','env':[{'name':'A','value':''}],"
+		"'readiness':{'httpGet':{'path':'/'},'periodSeconds':1,'timeoutSeconds':1,'failureThreshold':3},"
+		"'rollout':{'kind':'None','stepPercentage':[10,100],'activeGracePeriod':'0s'},'instanceType':'lite',"
+		"'maxInstances':20,'restartPolicy':'OnFailure','sleepAfter':'10m','terminationGracePeriod':'15m',"
+		"'egress':{'internet':true}}}");
 	assert_string_equal(faults(text_kind("containers"), obj, NULL), "");
 }
 
@@ -253,15 +269,17 @@ static void test_container(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct json *obj = text_json(arena_printf(text_arena, "{'metadata':{'name':'a'},'spec':%s}", cases[i].spec));
+		struct json *obj = text_json(
+			arena_printf(text_arena, "{'metadata':{'name':'a'},'spec':%s}", cases[i].spec));
 		const char *have = faults(text_kind("containers"), obj, NULL);
 
 		if (strcmp(have, cases[i].faults) != 0)
 			fail_msg("%s:\n have %s\n want %s", cases[i].spec, have, cases[i].faults);
 	}
-	assert_string_equal(faults(text_kind("containers"), text_json("{'metadata':{'name':'a.b'},'spec':{'image':'i'}}"), NULL),
-			    "metadata.name: Invalid value: \"a.b\": metadata.name in body should match "
-			    "'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'");
+	assert_string_equal(
+		faults(text_kind("containers"), text_json("{'metadata':{'name':'a.b'},'spec':{'image':'i'}}"), NULL),
+		"metadata.name: Invalid value: \"a.b\": metadata.name in body should match "
+		"'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'");
 }
 
 static void test_immutable(void **state)
@@ -269,8 +287,8 @@ static void test_immutable(void **state)
 	static const struct {
 		const char *plural, *old, *obj, *faults;
 	} cases[] = {
-		{"instances", "{'spec':{'containerName':'a','id':'1'}}", "{'spec':{'containerName':'a','id':'1','state':'Running'}}",
-		 ""},
+		{"instances", "{'spec':{'containerName':'a','id':'1'}}",
+		 "{'spec':{'containerName':'a','id':'1','state':'Running'}}", ""},
 		{"instances", "{'spec':{'containerName':'a','id':'1'}}", "{'spec':{'containerName':'a','id':'2'}}",
 		 "spec.id: Invalid value: \"2\": field is immutable"},
 		{"revisions",
@@ -279,7 +297,8 @@ static void test_immutable(void **state)
 		 "{'spec':{'containerName':'a','number':2,'image':'i','imageDigest':'sha256:"
 		 "0000000000000000000000000000000000000000000000000000000000000000'}}",
 		 "spec: Invalid value: \"object\": field is immutable"},
-		{"secrets", "{'type':'Opaque'}", "{'type':'other'}", "type: Invalid value: \"other\": field is immutable"},
+		{"secrets", "{'type':'Opaque'}", "{'type':'other'}",
+		 "type: Invalid value: \"other\": field is immutable"},
 		{"configmaps", "{'data':{'a':'1'},'immutable':true}", "{'data':{'a':'2'},'immutable':true}",
 		 ": Invalid value: \"object\": field is immutable when `immutable` is set"},
 		{"configmaps", "{'data':{'a':'1'}}", "{'data':{'a':'2'}}", ""},
@@ -297,8 +316,9 @@ static void test_immutable(void **state)
 static void test_route(void **state)
 {
 	const struct kind *k = text_kind("routes");
-	struct json *obj = text_json("{'spec':{'rules':[{'matches':[{'path':{'value':'/hello'}}],'backend':{'container':'hello',"
-				     "'instance':{'pathSegment':2}}}]}}");
+	struct json *obj = text_json(
+		"{'spec':{'rules':[{'matches':[{'path':{'value':'/hello'}}],'backend':{'container':'hello',"
+		"'instance':{'pathSegment':2}}}]}}");
 
 	(void)state;
 	schema_default(text_arena, k, obj);
@@ -306,7 +326,8 @@ static void test_route(void **state)
 		    "{'spec':{'rules':[{'matches':[{'path':{'value':'/hello'}}],'backend':{'container':'hello',"
 		    "'instance':{'pathSegment':2}}}]}}");
 	assert_string_equal(faults(k, obj, NULL), "");
-	json_set_str(text_arena, json_in(json_item(json_in(obj, "spec", "rules"), 0), "backend", "instance"), "header", "X-Id");
+	json_set_str(text_arena, json_in(json_item(json_in(obj, "spec", "rules"), 0), "backend", "instance"), "header",
+		     "X-Id");
 	assert_string_equal(faults(k, obj, NULL), "spec.rules[0].backend.instance: Invalid value: \"object\": "
 						  "exactly one of pathSegment, header and fixed has to be given");
 }
@@ -314,9 +335,15 @@ static void test_route(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_validate),   TEXT_TEST(test_long_list_duplicates), TEXT_TEST(test_faults_are_bounded),
-		TEXT_TEST(test_bad_schemas), TEXT_TEST(test_prune),		  TEXT_TEST(test_prune_open),
-		TEXT_TEST(test_default),    TEXT_TEST(test_container),		  TEXT_TEST(test_immutable),
+		TEXT_TEST(test_validate),
+		TEXT_TEST(test_long_list_duplicates),
+		TEXT_TEST(test_faults_are_bounded),
+		TEXT_TEST(test_bad_schemas),
+		TEXT_TEST(test_prune),
+		TEXT_TEST(test_prune_open),
+		TEXT_TEST(test_default),
+		TEXT_TEST(test_container),
+		TEXT_TEST(test_immutable),
 		TEXT_TEST(test_route),
 	};
 

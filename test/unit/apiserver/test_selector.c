@@ -41,7 +41,8 @@ static void test_labels(void **state)
 		{"a<5", "{'a':'x'}", false},
 		{"a<5", "{'a':'4'}", true},
 		{"example.com/app=shop,tier in (web,db),!old", "{'example.com/app':'shop','tier':'db'}", true},
-		{"example.com/app=shop,tier in (web,db),!old", "{'example.com/app':'shop','tier':'db','old':''}", false},
+		{"example.com/app=shop,tier in (web,db),!old", "{'example.com/app':'shop','tier':'db','old':''}",
+		 false},
 		{"in in (in)", "{'in':'in'}", true},
 	};
 
@@ -60,8 +61,8 @@ static void test_labels(void **state)
 static void test_bad_labels(void **state)
 {
 	static const char *const cases[] = {
-		"a b", "a=b c", "=a", "a in b", "a in (b", "a,", ",a", "a>x", "-a", "a=b,,c", "a/b/c", "!a=b", "a=-b", "a=$", "a/=b",
-		"A.b/c", "a in (b c)",
+		"a b",	  "a=b c", "=a",   "a in b", "a in (b", "a,",	",a",	 "a>x",	       "-a",
+		"a=b,,c", "a/b/c", "!a=b", "a=-b",   "a=$",	"a/=b", "A.b/c", "a in (b c)",
 	};
 	struct selector *s;
 	struct error e = {0};
@@ -75,8 +76,10 @@ static void test_bad_labels(void **state)
 		memcpy(many + 2 * i, i ? ",a" : "aa", 2);
 	assert_int_equal(selector_parse_labels(text_arena, many, &s, &e), 0);
 	memcpy(many + 2 * SELECTOR_REQUIREMENTS_MAX, ",a", 2);
-	assert_int_equal(selector_parse_labels(text_arena, arena_strndup(text_arena, many, 2 * SELECTOR_REQUIREMENTS_MAX + 2), &s,
-					       &e), -E_BAD_REQUEST);
+	assert_int_equal(selector_parse_labels(text_arena,
+					       arena_strndup(text_arena, many, 2 * SELECTOR_REQUIREMENTS_MAX + 2), &s,
+					       &e),
+			 -E_BAD_REQUEST);
 }
 
 static void test_fields(void **state)
@@ -86,10 +89,12 @@ static void test_fields(void **state)
 		int matches; /* -1: refused */
 	} cases[] = {
 		{"instances", "metadata.name=a", "{'metadata.name':'a'}", 1},
-		{"instances", "metadata.name==a,metadata.namespace!=b", "{'metadata.name':'a','metadata.namespace':'c'}", 1},
+		{"instances", "metadata.name==a,metadata.namespace!=b",
+		 "{'metadata.name':'a','metadata.namespace':'c'}", 1},
 		{"instances", "spec.nodeName=", "{}", 1},
 		{"instances", "spec.nodeName!=", "{}", 0},
-		{"instances", "spec.nodeName!=n1,status.phase=Ready", "{'spec.nodeName':'n2','status.phase':'Ready'}", 1},
+		{"instances", "spec.nodeName!=n1,status.phase=Ready", "{'spec.nodeName':'n2','status.phase':'Ready'}",
+		 1},
 		{"instances", "spec.id=a\\,b\\=c\\\\", "{'spec.id':'a,b=c\\\\'}", 1},
 		{"instances", "", "{}", 1},
 		{"instances", "spec.image=x", "{}", -1},
@@ -97,7 +102,8 @@ static void test_fields(void **state)
 		{"images", "metadata.namespace=x", "{}", -1},
 		{"nodes", "spec.unschedulable=true", "{'spec.unschedulable':'true'}", 1},
 		{"secrets", "type=Opaque", "{'type':'Opaque'}", 1},
-		{"events", "involvedObject.kind=Instance,involvedObject.name=i", "{'involvedObject.kind':'Instance'}", 0},
+		{"events", "involvedObject.kind=Instance,involvedObject.name=i", "{'involvedObject.kind':'Instance'}",
+		 0},
 		{"instances", "metadata.name", "{}", -1},
 	};
 
@@ -134,7 +140,10 @@ static void test_requires(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_labels), TEXT_TEST(test_bad_labels), TEXT_TEST(test_fields), TEXT_TEST(test_requires),
+		TEXT_TEST(test_labels),
+		TEXT_TEST(test_bad_labels),
+		TEXT_TEST(test_fields),
+		TEXT_TEST(test_requires),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,13 +4,13 @@
 #ifndef BERTH_TEST_APISERVER_TEXT_FIXTURE_H
 #define BERTH_TEST_APISERVER_TEXT_FIXTURE_H
 
-/* clang-format off: cmocka.h needs these before it */
+/* What cmocka.h needs before it. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
-/* clang-format on */
 
 #include "apiserver/kind.h"
 

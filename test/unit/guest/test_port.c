@@ -1,5 +1,6 @@
 /*
- * test_port.c - the guest's end of the channel on a socket pair: coming and going, deafness, partial frames, full queues.
+ * test_port.c - the guest's end of the channel on a socket pair: coming and going, deafness, partial frames, full
+ * queues.
  */
 #include "guest/port.h"
 

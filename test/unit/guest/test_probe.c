@@ -40,7 +40,8 @@ static int tear_down(void **state)
 
 static struct probe_config config_of(enum probe_kind kind)
 {
-	struct probe_config c = {.kind = kind, .port = port, .period_ms = 1000, .timeout_ms = 500, .failures = 3, .path = "/ready"};
+	struct probe_config c = {
+		.kind = kind, .port = port, .period_ms = 1000, .timeout_ms = 500, .failures = 3, .path = "/ready"};
 
 	return c;
 }

@@ -166,8 +166,14 @@ static void test_probes(void **state)
 		uint64_t port;
 		bool ok;
 	} rows[] = {
-		{"", "", 0, true},	    {"none", "", 0, true},	 {"tcp", "", 80, true},	    {"tcp", "", 0, false},
-		{"http", "/x?y=1", 80, true}, {"http", "/a b", 80, false}, {"http", "/a\r\nX: y", 80, false}, {"udp", "", 80, false},
+		{"", "", 0, true},
+		{"none", "", 0, true},
+		{"tcp", "", 80, true},
+		{"tcp", "", 0, false},
+		{"http", "/x?y=1", 80, true},
+		{"http", "/a b", 80, false},
+		{"http", "/a\r\nX: y", 80, false},
+		{"udp", "", 80, false},
 	};
 	struct probe_config probe;
 

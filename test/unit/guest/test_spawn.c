@@ -124,8 +124,10 @@ static void test_paths_too_long_are_left_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_exec_goes_over_app),
-		cmocka_unit_test(test_the_list_has_an_end), cmocka_unit_test(test_search),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_exec_goes_over_app),
+		cmocka_unit_test(test_the_list_has_an_end),
+		cmocka_unit_test(test_search),
 		cmocka_unit_test(test_paths_too_long_are_left_out),
 	};
 

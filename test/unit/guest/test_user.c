@@ -94,7 +94,8 @@ static void test_specs(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const specs[] = {"nobody-here", "app:nogroup", "-1", "2147483648", "99999999999999999999", "0x10", "bad"};
+	static const char *const specs[] = {"nobody-here",	    "app:nogroup", "-1", "2147483648",
+					    "99999999999999999999", "0x10",	   "bad"};
 	struct user u;
 
 	(void)state;

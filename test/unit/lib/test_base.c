@@ -197,7 +197,8 @@ static bool is_poisoned(const volatile char *p)
 static void test_arena_is_poisoned(void **state)
 {
 	_arena_ a = arena_new();
-	char *p = arena_alloc(a, 24), *q = arena_alloc(a, 16), *s = arena_strdup(a, "seven78"), *t = arena_strdup(a, "x");
+	char *p = arena_alloc(a, 24), *q = arena_alloc(a, 16), *s = arena_strdup(a, "seven78"),
+	     *t = arena_strdup(a, "x");
 
 	(void)state;
 	assert_false(is_poisoned(p + 23));

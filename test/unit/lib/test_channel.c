@@ -1,5 +1,6 @@
 /*
- * test_channel.c - frames and fields of the guest channel: round trips, every limit from both sides, every malformation.
+ * test_channel.c - frames and fields of the guest channel: round trips, every limit from both sides, every
+ * malformation.
  */
 #include "lib/channel.h"
 
@@ -41,8 +42,9 @@ static int reset(void **state)
 
 static void test_layout_is_little_endian(void **state)
 {
-	static const uint8_t want[] = {0x13, 0, 0, 0, CHANNEL_SIGNAL, 0x04, 0x03, 0x02, 0x01, CHANNEL_KEY_SIGNAL, 0,
-				       8,    0, 0, 0, 15,	      0,    0,	  0,	0,    0,		  0, 0};
+	static const uint8_t want[] = {
+		0x13, 0, 0, 0, CHANNEL_SIGNAL, 0x04, 0x03, 0x02, 0x01, CHANNEL_KEY_SIGNAL, 0, 8, 0, 0, 0, 15, 0, 0, 0,
+		0,    0, 0, 0};
 	struct channel_writer w;
 
 	(void)state;
@@ -289,7 +291,8 @@ static void test_numbers_and_texts_are_strict(void **state)
 
 static void test_a_field_after_a_malformed_one_is_not_found(void **state)
 {
-	const uint8_t payload[] = {CHANNEL_KEY_ARG, 0, 200, 0, 0, 0, CHANNEL_KEY_ROWS, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+	const uint8_t payload[] = {
+		CHANNEL_KEY_ARG, 0, 200, 0, 0, 0, CHANNEL_KEY_ROWS, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
 	struct channel_frame f = {CHANNEL_EXEC, 2, payload, sizeof(payload)};
 	uint64_t number;
 

@@ -778,7 +778,8 @@ static void test_events(void **state _unused_)
 	uv_run(&uv, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&uv), 0);
 
-	/* Without a loop it is written at once. A fresh server: the old one may still be at what the freed client sent. */
+	/* Without a loop it is written at once. A fresh server: the old one may still be at what the freed client sent.
+	 */
 	fake_stop(f);
 	f = fake_start();
 	assert_int_equal(kube_new(&f->cfg, NULL, "berth-test/1", &k, &e), 0);

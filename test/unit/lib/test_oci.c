@@ -49,9 +49,31 @@ static void test_references(void **state)
 static void test_bad_references(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"", "https://x.io/a", "a b", "a\x7f", "caf\xc3\xa9", "Nginx", "a//b", "a/", "/a", "a/../b", "x.io/a:", "x.io/a:-t",
-					  "a@sha256:12", "a@md5:" "0123", "x.io:port/a", "x.io:/a", "-x.io/a", "a..b", "a___b",
-					  "[::1/a", "x.io/a\nb", "a@" D "0", "..", "a:b:c/d"};
+	static const char *const bad[] = {"",
+					  "https://x.io/a",
+					  "a b",
+					  "a\x7f",
+					  "caf\xc3\xa9",
+					  "Nginx",
+					  "a//b",
+					  "a/",
+					  "/a",
+					  "a/../b",
+					  "x.io/a:",
+					  "x.io/a:-t",
+					  "a@sha256:12",
+					  "a@md5:"
+					  "0123",
+					  "x.io:port/a",
+					  "x.io:/a",
+					  "-x.io/a",
+					  "a..b",
+					  "a___b",
+					  "[::1/a",
+					  "x.io/a\nb",
+					  "a@" D "0",
+					  "..",
+					  "a:b:c/d"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		_arena_ a = arena_new();
@@ -77,8 +99,8 @@ static void test_bad_references(void **state)
 	assert_int_equal(oci_reference_parse(a, text, &ref, NULL), -E_INVALID);
 }
 
-static int parse(struct arena *a, const char *type, const char *text, enum oci_document *kind, struct oci_descriptor *child,
-		 struct oci_image *image, struct error *e)
+static int parse(struct arena *a, const char *type, const char *text, enum oci_document *kind,
+		 struct oci_descriptor *child, struct oci_image *image, struct error *e)
 {
 	return oci_document_parse(a, type, text, strlen(text), kind, child, image, e);
 }
@@ -105,8 +127,9 @@ static void test_manifest(void **state)
 	assert_string_equal(image.layers[1].diff_id, E);
 	char *json = json_to_string(a, oci_config_to_json(a, &image.config));
 
-	assert_string_equal(json, "{\"entrypoint\":[\"/a\",\"-b\"],\"env\":[\"A=1\"],\"user\":\"7:8\",\"workingDir\":\"/w\","
-				  "\"volumes\":[\"/v\"],\"stopSignal\":\"SIGINT\"}");
+	assert_string_equal(json,
+			    "{\"entrypoint\":[\"/a\",\"-b\"],\"env\":[\"A=1\"],\"user\":\"7:8\",\"workingDir\":\"/w\","
+			    "\"volumes\":[\"/v\"],\"stopSignal\":\"SIGINT\"}");
 	struct oci_config back;
 	struct json *doc;
 
@@ -119,17 +142,22 @@ static void test_manifest(void **state)
 static void test_index(void **state)
 {
 	(void)state;
-#define ENTRY(digest, platform) "{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":5,\"digest\":\"" digest "\"" platform "}"
+#define ENTRY(digest, platform)                                                                                       \
+	"{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":5,\"digest\":\"" digest "\"" platform \
+	"}"
 #define PLATFORM(os, arch, more) ",\"platform\":{\"os\":\"" os "\",\"architecture\":\"" arch "\"" more "}"
 #define INDEX(entries) "{\"schemaVersion\":2,\"manifests\":[" entries "]}"
 	static const struct {
 		const char *text, *digest, *error;
 	} cases[] = {
 		{INDEX(ENTRY(E, PLATFORM("linux", "arm64", "")) "," ENTRY(D, PLATFORM("linux", "amd64", ""))), D, NULL},
-		{INDEX(ENTRY(E, PLATFORM("linux", "amd64", ",\"variant\":\"v3\"")) "," ENTRY(D, PLATFORM("linux", "amd64", ""))), D, NULL},
+		{INDEX(ENTRY(E, PLATFORM("linux", "amd64", ",\"variant\":\"v3\"")) "," ENTRY(
+			 D, PLATFORM("linux", "amd64", ""))),
+		 D, NULL},
 		{INDEX(ENTRY(D, "")), D, NULL},
-		{INDEX(ENTRY(D, PLATFORM("linux", "arm64", "")) "," ENTRY(D, PLATFORM("linux", "arm", ",\"variant\":\"v7\"")) ","
-			     ENTRY(E, PLATFORM("unknown", "unknown", ""))),
+		{INDEX(ENTRY(D, PLATFORM("linux", "arm64", "")) "," ENTRY(
+			 D, PLATFORM("linux", "arm", ",\"variant\":\"v7\"")) "," ENTRY(E, PLATFORM("unknown", "unknown",
+												   ""))),
 		 NULL, "the image is not there for linux/amd64, only for linux/arm64, linux/arm/v7"},
 		{INDEX(""), NULL, "the image is not there for linux/amd64: its index lists no platform at all"},
 	};
@@ -161,22 +189,40 @@ static void test_bad_documents(void **state)
 		{"application/vnd.docker.distribution.manifest.v1+prettyjws", "{\"schemaVersion\":2}", "schema 1"},
 		{"", "{\"schemaVersion\":2,\"layers\":[],\"manifests\":[]}", "neither"},
 		{"application/vnd.oci.image.index.v1+json", "{\"schemaVersion\":2,\"layers\":[]}", "contradicts"},
-		{"", "{\"schemaVersion\":2,\"layers\":[],\"mediaType\":\"application/vnd.oci.image.index.v1+json\"}", "contradicts"},
+		{"", "{\"schemaVersion\":2,\"layers\":[],\"mediaType\":\"application/vnd.oci.image.index.v1+json\"}",
+		 "contradicts"},
 		{"", "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[]}", "no layers"},
 		{"", "{\"schemaVersion\":2,\"layers\":[" LAYER "]}", "configuration has no sha256 digest"},
-		{"", "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.cncf.helm.config.v1+json\",\"digest\":\"" D "\",\"size\":1},\"layers\":[" LAYER "]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.cncf.helm.config.v1+json\",\"digest\":\"" D
+		 "\",\"size\":1},\"layers\":[" LAYER "]}",
 		 "not a container image"},
-		{"", "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"" D "\",\"size\":4194305},\"layers\":[" LAYER "]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"" D
+		 "\",\"size\":4194305},\"layers\":[" LAYER "]}",
 		 "larger than 4 MiB"},
-		{"", "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"" D "\",\"size\":-1}]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":" CONFIG
+		 ",\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"" D
+		 "\",\"size\":-1}]}",
 		 "layer 1 has no size"},
-		{"", "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"" D "\",\"size\":1099511627777}]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":" CONFIG
+		 ",\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"" D
+		 "\",\"size\":1099511627777}]}",
 		 "layer 1 has no size"},
-		{"", "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[{\"mediaType\":\"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"digest\":\"" D "\",\"size\":1}]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":" CONFIG
+		 ",\"layers\":[{\"mediaType\":\"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"digest\":\"" D
+		 "\",\"size\":1}]}",
 		 "foreign layer"},
-		{"", "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[{\"mediaType\":\"text/plain\",\"digest\":\"" D "\",\"size\":1}]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[{\"mediaType\":\"text/plain\",\"digest\":\"" D
+		 "\",\"size\":1}]}",
 		 "not a tar layer"},
-		{"", "{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:../../../etc\",\"size\":1}]}",
+		{"",
+		 "{\"schemaVersion\":2,\"config\":" CONFIG
+		 ",\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:../../../etc\",\"size\":1}]}",
 		 "layer 1 has no sha256 digest"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -225,14 +271,16 @@ static void test_bad_configs(void **state)
 		const char *text, *part;
 	} cases[] = {
 		{"{", "configuration"},
-		{"{\"os\":\"linux\",\"architecture\":\"arm64\",\"variant\":\"v8\"," ROOTFS("\"" D "\"") "}", "the image is for linux/arm64/v8, not for linux/amd64"},
+		{"{\"os\":\"linux\",\"architecture\":\"arm64\",\"variant\":\"v8\"," ROOTFS("\"" D "\"") "}",
+		 "the image is for linux/arm64/v8, not for linux/amd64"},
 		{"{" ROOTFS("\"" D "\"") "}", "not for linux/amd64"},
 		{"{" OS ROOTFS("") "}", "names 0 layers, its manifest 1"},
 		{"{" OS ROOTFS("\"" D "\",\"" D "\"") "}", "names 2 layers, its manifest 1"},
 		{"{" OS ROOTFS("7") "}", "diff_id 1"},
 		{"{" OS "\"config\":{\"Cmd\":\"x\"}," ROOTFS("\"" D "\"") "}", "Cmd is not a list"},
 		{"{" OS "\"config\":{\"Env\":[1]}," ROOTFS("\"" D "\"") "}", "Env has an entry that is no text"},
-		{"{" OS "\"config\":{\"Env\":[\"a\\u0000b\"]}," ROOTFS("\"" D "\"") "}", "Env has an entry that is no text"},
+		{"{" OS "\"config\":{\"Env\":[\"a\\u0000b\"]}," ROOTFS("\"" D "\"") "}",
+		 "Env has an entry that is no text"},
 		{"{" OS "\"config\":{\"User\":5}," ROOTFS("\"" D "\"") "}", "User is no text"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -250,8 +298,9 @@ static void test_bad_configs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_references),  cmocka_unit_test(test_bad_references), cmocka_unit_test(test_manifest),
-		cmocka_unit_test(test_index),	    cmocka_unit_test(test_bad_documents),  cmocka_unit_test(test_layer_limit),
+		cmocka_unit_test(test_references),    cmocka_unit_test(test_bad_references),
+		cmocka_unit_test(test_manifest),      cmocka_unit_test(test_index),
+		cmocka_unit_test(test_bad_documents), cmocka_unit_test(test_layer_limit),
 		cmocka_unit_test(test_bad_configs),
 	};
 

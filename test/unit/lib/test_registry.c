@@ -46,13 +46,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int resolve(struct fixture *x, const char *suffix, const struct registry_credentials *cred, struct oci_image *ret,
-		   struct error *e)
+static int resolve(struct fixture *x, const char *suffix, const struct registry_credentials *cred,
+		   struct oci_image *ret, struct error *e)
 {
 	return registry_resolve(x->r, arena_printf(x->a, "%s%s", x->name, suffix), cred, 0, x->a, ret, e);
 }
 
-static void assert_fails(struct fixture *x, const char *suffix, const struct registry_credentials *cred, int code, const char *part)
+static void assert_fails(struct fixture *x, const char *suffix, const struct registry_credentials *cred, int code,
+			 const char *part)
 {
 	struct oci_image image;
 	struct error e = {0};
@@ -82,9 +83,11 @@ static void test_resolve_index(void **state)
 	struct fixture *x = *state;
 	const char *digest = fake_image(x->f, "v1", &x->layer, 1);
 	size_t len = fake_find(x->f, "/v2/x/manifests/v1")->len;
-	char *index = arena_printf(x->a, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" FAKE_MANIFEST_TYPE
-					 "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}",
-				   digest, len);
+	char *index = arena_printf(
+		x->a,
+		"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" FAKE_MANIFEST_TYPE
+		"\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}",
+		digest, len);
 	struct oci_image image;
 	struct error e;
 
@@ -101,8 +104,10 @@ static void test_index_chain(void **state)
 	size_t len = fake_find(x->f, "/v2/x/manifests/v1")->len;
 
 	for (int depth = 0; depth < 3; depth++) {
-		char *index = arena_printf(x->a, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu}]}",
-					   depth ? FAKE_INDEX_TYPE : FAKE_MANIFEST_TYPE, digest, len);
+		char *index = arena_printf(
+			x->a,
+			"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu}]}",
+			depth ? FAKE_INDEX_TYPE : FAKE_MANIFEST_TYPE, digest, len);
 
 		digest = fake_manifest(x->f, arena_printf(x->a, "deep%d", depth), FAKE_INDEX_TYPE, index);
 		len = strlen(index);
@@ -140,7 +145,8 @@ static void test_lies(void **state)
 
 	fake_add(x->f, "/v2/x/manifests/" LIE, FAKE_MANIFEST_TYPE, honest->body, honest->len);
 	assert_fails(x, "@" LIE, NULL, E_INVALID, "digest mismatch: the manifest should be " LIE " and is ");
-	fake_add(x->f, "/v2/x/manifests/lied", FAKE_MANIFEST_TYPE, honest->body, honest->len)->header = "Docker-Content-Digest: " LIE;
+	fake_add(x->f, "/v2/x/manifests/lied", FAKE_MANIFEST_TYPE, honest->body, honest->len)->header =
+		"Docker-Content-Digest: " LIE;
 	assert_fails(x, ":lied", NULL, E_INVALID, "digest mismatch");
 	/* The configuration is another one than the manifest says. */
 	for (size_t i = 0; i < x->f->count; i++)
@@ -148,7 +154,8 @@ static void test_lies(void **state)
 			memcpy(x->f->routes[i].body, "{}", 2);
 			x->f->routes[i].len = 2;
 		}
-	assert_fails(x, arena_printf(x->a, "@%s", digest), NULL, E_INVALID, "digest mismatch: the image's configuration");
+	assert_fails(x, arena_printf(x->a, "@%s", digest), NULL, E_INVALID,
+		     "digest mismatch: the image's configuration");
 }
 
 static void test_too_large(void **state)
@@ -239,8 +246,10 @@ static void test_blob(void **state)
 	assert_int_equal(registry_read_blob(x->r, reference, NULL, digest, 7, collect, &got, &restarted, &e), 0);
 	assert_true(restarted);
 	route->cut_after = 4;
-	assert_int_equal(registry_read_blob(x->r, reference, NULL, digest, 0, collect, &got, &restarted, &e), -E_UNAVAILABLE);
-	assert_int_equal(registry_read_blob(x->r, reference, NULL, LIE, 0, collect, &got, &restarted, &e), -E_NOT_FOUND);
+	assert_int_equal(registry_read_blob(x->r, reference, NULL, digest, 0, collect, &got, &restarted, &e),
+			 -E_UNAVAILABLE);
+	assert_int_equal(registry_read_blob(x->r, reference, NULL, LIE, 0, collect, &got, &restarted, &e),
+			 -E_NOT_FOUND);
 }
 
 static void test_challenges(void **state)
@@ -252,7 +261,8 @@ static void test_challenges(void **state)
 		const char *realm, *scope;
 	} cases[] = {
 		{"Basic realm=\"x\"", true, false, NULL, NULL},
-		{"Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:a/b:pull\"", false, true, "https://a/t", "repository:a/b:pull"},
+		{"Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:a/b:pull\"", false, true, "https://a/t",
+		 "repository:a/b:pull"},
 		{"bearer realm=https://a/t , scope = \"q\\\"q\"", false, true, "https://a/t", "q\"q"},
 		{"Basic realm=\"b, Bearer realm=evil\", Bearer realm=\"good\"", true, true, "good", NULL},
 		{"Negotiate, Basic", true, false, NULL, NULL},
@@ -277,8 +287,17 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_resolve), T(test_resolve_index), T(test_index_chain), T(test_missing),	   T(test_lies), T(test_too_large),
-		T(test_basic),	 T(test_bearer),	T(test_unreachable), T(test_blob), cmocka_unit_test(test_challenges),
+		T(test_resolve),
+		T(test_resolve_index),
+		T(test_index_chain),
+		T(test_missing),
+		T(test_lies),
+		T(test_too_large),
+		T(test_basic),
+		T(test_bearer),
+		T(test_unreachable),
+		T(test_blob),
+		cmocka_unit_test(test_challenges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * fixture.h - a small world for the scheduler's tests: objects from YAML, a server that answers actions, simulated time.
+ * fixture.h - a small world for the scheduler's tests: objects from YAML, a server that answers actions, simulated
+ * time.
  */
 #ifndef BERTH_TEST_SCHEDULER_FIXTURE_H
 #define BERTH_TEST_SCHEDULER_FIXTURE_H
@@ -57,7 +58,8 @@ static inline struct record *fixture_yaml(struct fixture *f, enum world_kind kin
 static inline void fixture_location(struct fixture *f, const char *name, double lat, double lon, const char *region)
 {
 	fixture_yaml(f, WORLD_LOCATION,
-		     arena_printf(f->arena, "{metadata: {name: %s}, spec: {latitude: %.4f, longitude: %.4f, region: %s}}", name,
+		     arena_printf(f->arena,
+				  "{metadata: {name: %s}, spec: {latitude: %.4f, longitude: %.4f, region: %s}}", name,
 				  lat, lon, region));
 }
 
@@ -67,43 +69,52 @@ static inline void fixture_node(struct fixture *f, const char *name, const char 
 {
 	char stamp[TIME_TEXT_MAX];
 
-	fixture_yaml(f, WORLD_NODE,
-		     arena_printf(f->arena,
-				  "{metadata: {name: %s, labels: {topology.kubernetes.io/zone: %s}}, status: {allocatable: {cpu: '64', "
-				  "memory: %dMi, ephemeral-storage: 1000G}, conditions: [{type: Ready, status: 'True'}], prefetch: "
-				  "[{digest: 'sha256:aa', phase: %s, percent: 40}]}}",
-				  name, location, memory_mib, image_phase));
-	fixture_yaml(f, WORLD_LEASE,
-		     arena_printf(f->arena,
-				  "{metadata: {name: %s, namespace: kube-node-lease}, spec: {renewTime: '%s', leaseDurationSeconds: 40}}",
-				  name, time_format(f->now, stamp)));
+	fixture_yaml(
+		f, WORLD_NODE,
+		arena_printf(
+			f->arena,
+			"{metadata: {name: %s, labels: {topology.kubernetes.io/zone: %s}}, status: {allocatable: {cpu: '64', "
+			"memory: %dMi, ephemeral-storage: 1000G}, conditions: [{type: Ready, status: 'True'}], prefetch: "
+			"[{digest: 'sha256:aa', phase: %s, percent: 40}]}}",
+			name, location, memory_mib, image_phase));
+	fixture_yaml(
+		f, WORLD_LEASE,
+		arena_printf(
+			f->arena,
+			"{metadata: {name: %s, namespace: kube-node-lease}, spec: {renewTime: '%s', leaseDurationSeconds: 40}}",
+			name, time_format(f->now, stamp)));
 }
 
 static inline struct container *fixture_container(struct fixture *f, const char *name, const char *spec)
 {
 	return (struct container *)fixture_yaml(
 		f, WORLD_CONTAINER,
-		arena_printf(f->arena, "{metadata: {name: %s, namespace: default, generation: 1}, spec: {image: 'r/%s:v1'%s%s}}",
+		arena_printf(f->arena,
+			     "{metadata: {name: %s, namespace: default, generation: 1}, spec: {image: 'r/%s:v1'%s%s}}",
 			     name, name, *spec ? ", " : "", spec));
 }
 
 static inline void fixture_revision(struct fixture *f, const struct container *c, int number, const char *digest)
 {
-	fixture_yaml(f, WORLD_REVISION,
-		     arena_printf(f->arena,
-				  "{metadata: {name: %s-%d, namespace: default, annotations: {berth.dev/template-hash: '%s'}}, spec: "
-				  "{containerName: %s, number: %d, imageDigest: '%s', image: 'r/%s@%s', template: {instanceType: lite}}}",
-				  c->r.name, number, c->template_hash, c->r.name, number, digest, c->r.name, digest));
+	fixture_yaml(
+		f, WORLD_REVISION,
+		arena_printf(
+			f->arena,
+			"{metadata: {name: %s-%d, namespace: default, annotations: {berth.dev/template-hash: '%s'}}, spec: "
+			"{containerName: %s, number: %d, imageDigest: '%s', image: 'r/%s@%s', template: {instanceType: lite}}}",
+			c->r.name, number, c->template_hash, c->r.name, number, digest, c->r.name, digest));
 }
 
-static inline struct instance *fixture_instance(struct fixture *f, const char *container, const char *id, const char *more)
+static inline struct instance *fixture_instance(struct fixture *f, const char *container, const char *id,
+						const char *more)
 {
 	return (struct instance *)fixture_yaml(
 		f, WORLD_INSTANCE,
-		arena_printf(f->arena,
-			     "{metadata: {name: %s-%s, namespace: default, finalizers: [berth.dev/vm]}, spec: {containerName: %s, id: %s, "
-			     "state: Running%s}}",
-			     container, id, container, id, more));
+		arena_printf(
+			f->arena,
+			"{metadata: {name: %s-%s, namespace: default, finalizers: [berth.dev/vm]}, spec: {containerName: %s, id: %s, "
+			"state: Running%s}}",
+			container, id, container, id, more));
 }
 
 /* ---- the server ---- */

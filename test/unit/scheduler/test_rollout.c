@@ -32,10 +32,12 @@ static void renew_lease(struct fixture *f)
 {
 	char stamp[TIME_TEXT_MAX];
 
-	fixture_yaml(f, WORLD_LEASE,
-		     arena_printf(f->arena,
-				  "{metadata: {name: n1, namespace: kube-node-lease}, spec: {renewTime: '%s', leaseDurationSeconds: 40}}",
-				  time_format(f->now, stamp)));
+	fixture_yaml(
+		f, WORLD_LEASE,
+		arena_printf(
+			f->arena,
+			"{metadata: {name: n1, namespace: kube-node-lease}, spec: {renewTime: '%s', leaseDurationSeconds: 40}}",
+			time_format(f->now, stamp)));
 }
 
 /* Ten running instances on revision 1, then a new image whose digest the node holds or not. */
@@ -55,10 +57,11 @@ static void start_rollout(struct fixture *f, const char *spec, int count, bool i
 	fixture_store(f, WORLD_CONTAINER, o);
 	fixture_revision(f, container(f), 2, "sha256:bb");
 	if (image_ready)
-		fixture_yaml(f, WORLD_NODE,
-			     "{metadata: {name: n1, labels: {topology.kubernetes.io/zone: fra}}, status: {allocatable: {cpu: '64', "
-			     "memory: 65536Mi, ephemeral-storage: 1000G}, conditions: [{type: Ready, status: 'True'}], prefetch: "
-			     "[{digest: 'sha256:aa', phase: Ready}, {digest: 'sha256:bb', phase: Ready}]}}");
+		fixture_yaml(
+			f, WORLD_NODE,
+			"{metadata: {name: n1, labels: {topology.kubernetes.io/zone: fra}}, status: {allocatable: {cpu: '64', "
+			"memory: 65536Mi, ephemeral-storage: 1000G}, conditions: [{type: Ready, status: 'True'}], prefetch: "
+			"[{digest: 'sha256:aa', phase: Ready}, {digest: 'sha256:bb', phase: Ready}]}}");
 }
 
 static int moved(struct fixture *f)
