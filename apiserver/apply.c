@@ -301,16 +301,12 @@ static void update_last_applied(struct arena *a, const struct apply_request *r, 
 	json_set(a, annotations, LAST_APPLIED, json_stringf(a, "%s\n", json_to_string(a, copy)));
 }
 
-static void drop_nulls(struct json *v)
+static bool drop_nulls(_unused_ void *user, const char *key, struct json *value)
 {
-	for (size_t i = 0; i < json_count(v);) {
-		if (json_is(v, JSON_OBJECT) && json_is(json_item(v, i), JSON_NULL)) {
-			json_remove_item(v, i);
-			continue;
-		}
-		drop_nulls(json_item(v, i));
-		i++;
-	}
+	if (key && json_is(value, JSON_NULL))
+		return false;
+	json_filter(value, drop_nulls, NULL);
+	return true;
 }
 
 /* Everything of live that applied cannot touch, with merged as the rest. */
@@ -346,7 +342,7 @@ int apply_merge(struct arena *a, const struct apply_request *r, const struct jso
 
 	if (json_count(json_in(applied, "metadata", "managedFields")))
 		return error_set(e, E_BAD_REQUEST, "metadata.managedFields must be nil");
-	drop_nulls(wanted_clean);
+	json_filter(wanted_clean, drop_nulls, NULL);
 	wanted = ownable(a, r, wanted_clean);
 	if ((rc = apply_value_check(a, r->kind->schema, wanted, e)) < 0)
 		return rc;

@@ -17,16 +17,23 @@ static struct json *without_nulls(struct arena *a, const struct json *patch)
 	return v;
 }
 
+static bool is_not_removed(void *patch, const char *key, _unused_ struct json *value)
+{
+	return !json_is(json_get(patch, key), JSON_NULL);
+}
+
 static void merge(struct arena *a, struct json *target, const struct json *patch)
 {
+	json_filter(target, is_not_removed, (void *)patch);
+
 	for (size_t i = 0; i < json_count(patch); i++) {
 		const char *key = json_key(patch, i);
 		const struct json *value = json_item(patch, i);
 		struct json *old = json_get(target, key);
 
 		if (json_is(value, JSON_NULL))
-			json_unset(target, key);
-		else if (json_is(value, JSON_OBJECT) && json_is(old, JSON_OBJECT))
+			continue;
+		if (json_is(value, JSON_OBJECT) && json_is(old, JSON_OBJECT))
 			merge(a, old, value);
 		else
 			json_set(a, target, key, without_nulls(a, value));

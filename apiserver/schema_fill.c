@@ -22,6 +22,35 @@ static bool is_system(const struct schema_place *up, const char *name)
 	return !up && (strcmp(name, "metadata") == 0 || strcmp(name, "apiVersion") == 0 || strcmp(name, "kind") == 0);
 }
 
+struct pruning {
+	struct arena *a;
+	const struct schema *s;
+	const struct schema_place *up;
+	struct json *unknown;
+};
+
+static void prune(struct arena *a, const struct schema *s, struct json *v, const struct schema_place *up,
+		  struct json *unknown);
+
+static bool keep_member(void *user, const char *key, struct json *value)
+{
+	const struct pruning *p = user;
+	struct schema_place here = {p->up, key, 0};
+	const struct schema *member = schema_member(p->s, key);
+
+	if (is_system(p->up, key))
+		return true;
+	if (!member) {
+		if (!p->s->preserve_unknown)
+			report_unknown(p->a, &here, p->unknown);
+		return p->s->preserve_unknown;
+	}
+	if (json_is(value, JSON_NULL) && !member->nullable && !member->preserve_unknown)
+		return false;
+	prune(p->a, member, value, &here, p->unknown);
+	return true;
+}
+
 static void prune(struct arena *a, const struct schema *s, struct json *v, const struct schema_place *up,
 		  struct json *unknown)
 {
@@ -30,32 +59,8 @@ static void prune(struct arena *a, const struct schema *s, struct json *v, const
 			prune(a, s->items, json_item(v, i), &(struct schema_place){up, NULL, i}, unknown);
 		return;
 	}
-	if (!json_is(v, JSON_OBJECT))
-		return;
-	for (size_t i = 0; i < json_count(v);) {
-		struct schema_place here = {up, json_key(v, i), 0};
-		const struct schema *member = schema_member(s, here.name);
-		struct json *value = json_item(v, i);
-		bool drop = false;
-
-		if (is_system(up, here.name)) {
-			i++;
-			continue;
-		}
-		if (!member) {
-			drop = !s->preserve_unknown;
-			if (drop)
-				report_unknown(a, &here, unknown);
-		} else if (json_is(value, JSON_NULL) && !member->nullable && !member->preserve_unknown) {
-			drop = true;
-		} else {
-			prune(a, member, value, &here, unknown);
-		}
-		if (drop)
-			json_remove_item(v, i);
-		else
-			i++;
-	}
+	if (json_is(v, JSON_OBJECT))
+		json_filter(v, keep_member, &(struct pruning){a, s, up, unknown});
 }
 
 void schema_prune(struct arena *a, const struct kind *k, struct json *obj, struct json *unknown)
