@@ -300,8 +300,10 @@ static void binding_done(struct change *ch, int code, const struct error *e)
 	if (code < 0) {
 		c->causes = code == -E_INVALID ? s->rules.causes : NULL;
 		call_fail(c, e);
+	} else if (after) {
+		call_reply_object(c, 201, after);
 	} else {
-		call_reply_success(c, 201, live->uid);
+		call_reply_tree(c, 201, ch->next); /* dry run */
 	}
 	object_unref(live);
 	object_unref(after);

@@ -143,13 +143,15 @@ def test_rollout_over_three_instances(cluster):
 
 
 def test_max_instances_is_never_exceeded(cluster):
-    cluster.deploy("few", maxInstances=1)
-    assert cluster.get("/few/a").status == 200
-    refused = cluster.get("/few/b", timeout=170)
-    assert refused.status == 503 and refused.headers["Retry-After"]
-    assert b"maxInstances" in refused.body
-    placement = cluster.instance("few-b")["status"]
-    assert placement["phase"] == "Pending"
+    cluster.deploy("few", maxInstances=2)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda i: cluster.get(f"/few/{i}", timeout=170), range(8)))
+    assert sorted(a.status for a in answers) == [200] * 2 + [503] * 6
+    for i, answer in enumerate(answers):
+        if answer.status == 503:
+            assert answer.headers["Retry-After"] and b"maxInstances" in answer.body
+            assert cluster.phase(f"few-{i}") == "Pending"
+    assert cluster.object("container", "few")["status"]["instances"]["running"] == 2
 
 
 def test_exec_logs_and_exit_codes(cluster):

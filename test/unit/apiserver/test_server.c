@@ -293,8 +293,10 @@ static void test_binding(void **state)
 	served_expect(s, 404, "POST", INSTANCES "/hello-u1/binding", BIND("n2", "hello-1"));
 	served_expect(s, 404, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-2"));
 	served_expect(s, 404, "POST", INSTANCES "/none/binding", BIND("n1", "hello-1"));
-	served_expect(s, 201, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-1"));
+	/* The answer is the Instance as bound: the scheduler counts it from there on. */
+	struct json *bound = served_expect(s, 201, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-1"));
 	o = served_expect(s, 200, "GET", INSTANCES "/hello-u1", NULL);
+	assert_true(json_equal(bound, o));
 	assert_string_equal(json_str(json_in(o, "spec", "nodeName")), "n1");
 	assert_string_equal(json_str(json_in(o, "spec", "revision")), "hello-1");
 	assert_int_equal(json_int_or(json_in(o, "spec", "vmGeneration"), 0), 1);
