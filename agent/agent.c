@@ -22,8 +22,6 @@
 
 #define RESYNC_MS 30000
 #define FIRST_RESYNC_MS 5000
-/* An app that is not ready after so long gets its CPU limit all the same. */
-#define BOOST_MAX_MS 60000
 #define STATE_DIR_MAX 80 /* sockets are below it, and a socket's address holds 107 bytes */
 
 static struct metric vms = METRIC_GAUGE("berth_agent_vms", "VMs that run", NULL);
@@ -195,19 +193,14 @@ static void on_image(void *user, const struct image_status *s)
 static void on_resync(uv_timer_t *t)
 {
 	struct agent *g = t->data;
-	int64_t now = time_mono_ms();
 	size_t position = 0, running = 0;
 	void *value;
 
 	if (!g->inventoried)
 		return;
 	stock_guard_rules(g);
-	while (strmap_next(g->by_uid, &position, NULL, &value)) {
-		struct instance *i = value;
-		running += instance_has_vm(i);
-		if (i->seen.stage == STAGE_RUNNING && (i->seen.ready || now - i->seen.since > BOOST_MAX_MS))
-			instance_vm_limit(i);
-	}
+	while (strmap_next(g->by_uid, &position, NULL, &value))
+		running += instance_has_vm(value);
 	metric_set(&vms, NULL, (double)running);
 	agent_sync_all(g);
 	memory_trim();

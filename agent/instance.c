@@ -440,8 +440,10 @@ static void act(struct instance *i, enum reconcile_action action)
 		instance_vm_create(i);
 		break;
 	case ACTION_START_APP:
-		if (instance_channel_start(i))
-			instance_note(i, EVENT_START_SENT);
+		if (!instance_channel_start(i))
+			break;
+		instance_boost(i, INSTANCE_BOOST_START_MS);
+		instance_note(i, EVENT_START_SENT);
 		break;
 	case ACTION_TERMINATE:
 		terminate_app(i);
@@ -464,6 +466,30 @@ static void act(struct instance *i, enum reconcile_action action)
 	}
 }
 
+void instance_boost(struct instance *i, int64_t ms)
+{
+	int64_t until = time_mono_ms() + ms;
+
+	if (until < i->boosted_until)
+		i->boosted_until = until;
+}
+
+/* Sets the CPU limit when it is time; else returns when that is, 0 when it does not matter now. */
+static int64_t end_boost(struct instance *i, int64_t now)
+{
+	if (i->seen.stage != STAGE_RUNNING || i->limited)
+		return 0;
+	if (now < i->boosted_until)
+		return i->boosted_until;
+	instance_vm_limit(i);
+	return 0;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 void instance_sync_later(struct instance *i, uint64_t ms)
 {
 	uv_timer_start(&i->timer, on_timer, ms, 0);
@@ -478,8 +504,9 @@ void instance_sync(struct instance *i)
 	refresh_want(i);
 	struct reconcile_step s = reconcile_step(&i->want, &i->seen, now);
 	record_step(i, &s);
-	if (s.wake_at)
-		uv_timer_start(&i->timer, on_timer, s.wake_at > now ? (uint64_t)(s.wake_at - now) : 1, 0);
+	int64_t wake_at = sooner(s.wake_at, end_boost(i, now));
+	if (wake_at)
+		uv_timer_start(&i->timer, on_timer, wake_at > now ? (uint64_t)(wake_at - now) : 1, 0);
 	else
 		uv_timer_stop(&i->timer);
 	instance_status_write(i, s.phase);

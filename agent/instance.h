@@ -20,6 +20,10 @@ struct log_follower;
 
 #define INSTANCE_TEXT_MAX 256
 
+/* The start-up boost: how long an app may use whole CPUs once it is ready, and at most after it was started. */
+#define INSTANCE_BOOST_READY_MS 10000
+#define INSTANCE_BOOST_START_MS 60000
+
 /* What the status says that reconcile does not know. Wall-clock times in ms, 0: unknown. */
 struct instance_facts {
 	char boot_id[64], kernel[128], address[NET_ADDRESS_MAX];
@@ -65,6 +69,7 @@ struct instance {
 	char domain[VM_NAME_MAX], tap[NET_TAP_MAX];
 	char vm_revision[INSTANCE_TEXT_MAX]; /* of the VM that is, or was made last */
 	int64_t queued_since;		     /* waits for its turn to start; 0: it does not */
+	int64_t boosted_until;		     /* its app may use whole CPUs until then */
 	bool address_held, job, limited, release_sent, term_pending;
 	struct channel_host *channel;
 	struct logfile *log;
@@ -93,6 +98,8 @@ void instance_sync_later(struct instance *i, uint64_t ms);
 void instance_save(struct instance *i);
 void instance_note(struct instance *i, enum reconcile_event ev); /* with the time of now, then instance_sync() */
 bool instance_has_vm(const struct instance *i);
+/* The app may use whole CPUs for so long, or shorter if that was said before. */
+void instance_boost(struct instance *i, int64_t ms);
 /* The folder of its disk, log and record; in a. */
 char *instance_dir(const struct instance *i, struct arena *a);
 void instance_set_reason(struct instance *i, const char *reason, const char *message);

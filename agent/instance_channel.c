@@ -130,9 +130,9 @@ static void on_ready(struct instance *i)
 		i->record.ready = true;
 		i->record.ready_at = time_now_ms();
 	}
+	instance_boost(i, INSTANCE_BOOST_READY_MS);
 	instance_note(i, EVENT_READY);
 	instance_save(i);
-	instance_vm_limit(i);
 }
 
 static void on_unready(struct instance *i, const struct channel_frame *f)

@@ -194,6 +194,7 @@ void instance_vm_create(struct instance *i)
 	i->facts.wake.begun = time_now_ms();
 	i->queued_since = 0;
 	i->limited = i->term_pending = false;
+	i->boosted_until = INT64_MAX;
 	i->record.grace_ms = i->launch.l.grace_ms;
 	i->record.internet = i->launch.l.internet;
 	i->record.term_since = i->record.ready_at = 0;

@@ -44,7 +44,7 @@ void vm_mac(const char *uid, char out[18]);
 /* Bandwidth of one vCPU in µs per VM_CPU_PERIOD_US. */
 int64_t vm_cpu_quota_us(int64_t milli_vcpu);
 unsigned vm_cpu_count(int64_t milli_vcpu);
-/* The whole domain. While it boots a VM may use whole CPUs; vm_host_limit_cpu() sets the lasting limit. */
+/* The whole domain. It may use whole CPUs until vm_host_limit_cpu() sets the lasting limit. */
 void domain_xml(const struct vm_spec *s, struct buf *out);
 /* Reads the metadata element back. Errors: E_INVALID. */
 int domain_xml_identity(struct arena *a, const char *xml, struct vm_identity *ret, struct error *e);
