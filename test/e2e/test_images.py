@@ -9,13 +9,12 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tarfile
 import urllib.error
 import urllib.request
 
 import pytest
 from cluster import free_port, until
-from oci_push import INDEX, LAYER, MANIFEST, Layer, Raw, Registry, config_of, digest_of, push
+from oci_push import INDEX, MANIFEST, Layer, Raw, Registry, config_of, digest_of, push
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BERTH_BUILD_DIR", "build") / os.environ.get("BUILD", "debug")
