@@ -27,7 +27,7 @@ static const struct option_spec options[] = {
 	{"body", 0, OPT_STRING, &cfg.body, "JSON", "Body of the watch request (then it is a POST)"},
 	{"trigger-method", 0, OPT_STRING, &cfg.trigger_method, "METHOD", "Of the write"},
 	{"trigger-url", 0, OPT_STRING, &cfg.trigger_url, "URL", "Of the write"},
-	{"trigger-body", 0, OPT_STRING, &cfg.trigger_body, "JSON", "Of the write; % becomes the round's number"},
+	{"trigger-body", 0, OPT_STRING, &cfg.trigger_body, "JSON", "Of the write; % becomes a number of 12 digits"},
 	{"trigger-content-type", 0, OPT_STRING, &cfg.content_type, "TYPE", "Of the write"},
 	{"ca", 0, OPT_STRING, &cfg.ca, "FILE", "CA certificate"},
 	{"token", 0, OPT_STRING, &cfg.token, "TOKEN", "Bearer token"},
@@ -86,7 +86,7 @@ static char *with_number(const char *text, int64_t n)
 
 	for (; *text; text++)
 		if (*text == '%')
-			buf_addf(&b, "%lld", (long long)n);
+			buf_addf(&b, "%012lld", (long long)n); /* valid base64, too */
 		else
 			buf_addc(&b, *text);
 	return buf_steal(&b);

@@ -110,8 +110,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class FakeAgent(threading.Thread):
     """api(path, method, body, content_type) → object with .status and .json()."""
 
-    def __init__(self, api, port, node="fake-node", location="here"):
+    def __init__(self, api, port, node="fake-node", location="here", app=App):
         super().__init__(daemon=True)
+        self.app = app
         self.api, self.port, self.node, self.location = api, port, node, location
         self.apps = {}  # instance name → App
         self.addresses = {}
@@ -204,7 +205,7 @@ class FakeAgent(threading.Thread):
             return
         address = self.addresses.setdefault(name, f"127.9.{len(self.addresses) // 250}.{len(self.addresses) % 250 + 1}")
         self.stop(name)
-        self.apps[name] = App((address, self.port), name, generation)
+        self.apps[name] = self.app((address, self.port), name, generation)
         self.seen_addresses[name] = address
         self.status(name, phase="Ready", address=address, vmGeneration=generation, nodeName=self.node,
                     conditions=self.ready(name, generation, True, "Ready"))
