@@ -225,7 +225,7 @@ static const struct json *path_cell(struct arena *a, const struct kind_column *c
 		return NULL;
 	if (streq(col->type, "integer"))
 		return json_is(first, JSON_INT)	   ? first
-		       : json_is(first, JSON_REAL) ? json_int(a, (int64_t)json_real_or(first, 0))
+		       : json_is(first, JSON_REAL) ? json_int(a, json_whole_or(first, 0))
 						   : NULL;
 	if (streq(col->type, "number"))
 		return json_is(first, JSON_INT) || json_is(first, JSON_REAL) ? first : NULL;

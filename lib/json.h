@@ -56,6 +56,7 @@ const char *json_str_or(const struct json *v, const char *otherwise);
 size_t json_strlen(const struct json *v); /* bytes; strings may hold NUL */
 int64_t json_int_or(const struct json *v, int64_t otherwise);
 double json_real_or(const struct json *v, double otherwise); /* integers too */
+int64_t json_whole_or(const struct json *v, int64_t otherwise); /* any number, cut to a whole one in range */
 bool json_bool_or(const struct json *v, bool otherwise);
 /* Elements of an array or members of an object. */
 size_t json_count(const struct json *v);

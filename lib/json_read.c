@@ -87,6 +87,16 @@ double json_real_or(const struct json *v, double otherwise)
 	return json_is(v, JSON_REAL) ? JSON_AS(json_number, v)->value : otherwise;
 }
 
+int64_t json_whole_or(const struct json *v, int64_t otherwise)
+{
+	double d = json_real_or(v, 0);
+
+	if (!json_is(v, JSON_REAL))
+		return json_int_or(v, otherwise);
+	/* 2^63 is the first double that no int64_t reaches. */
+	return d >= 0x1p63 ? INT64_MAX : d < -0x1p63 ? INT64_MIN : (int64_t)d;
+}
+
 bool json_bool_or(const struct json *v, bool otherwise)
 {
 	return json_is(v, JSON_BOOL) ? v->flag : otherwise;
@@ -136,7 +146,7 @@ static bool equal_numbers(const struct json *a, const struct json *b)
 	const struct json *real = a->type == JSON_REAL ? a : b, *whole = real == a ? b : a;
 	double d = JSON_AS(json_number, real)->value;
 
-	/* 2^63 is the first double that no int64_t reaches; within the range the comparison is exact. */
+	/* Within the range of int64_t the comparison is exact. */
 	if (!(d >= -0x1p63 && d < 0x1p63))
 		return false;
 	return same_double(d, floor(d)) && (int64_t)d == JSON_AS(json_integer, whole)->value;

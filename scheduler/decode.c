@@ -3,6 +3,8 @@
  */
 #include "scheduler/decode.h"
 
+#include <stdio.h>
+
 #include "lib/codec.h"
 #include "lib/naming.h"
 #include "lib/units.h"
@@ -53,12 +55,16 @@ static int64_t decode_time(const struct json *v)
 /* A quantity given as text or as a bare number. */
 static int64_t decode_quantity(const struct json *v, bool milli)
 {
+	const char *text = json_str(v);
+	char number[32];
 	int64_t n = 0;
 
-	if (json_is(v, JSON_INT) || json_is(v, JSON_REAL))
-		return (int64_t)(json_real_or(v, 0) * (milli ? 1000 : 1));
-	if (json_str(v))
-		(void)(milli ? quantity_parse_milli(json_str(v), &n, NULL) : quantity_parse(json_str(v), &n, NULL));
+	if (json_is(v, JSON_INT) || json_is(v, JSON_REAL)) {
+		snprintf(number, sizeof(number), "%.15g", json_real_or(v, 0));
+		text = number;
+	}
+	if (text)
+		(void)(milli ? quantity_parse_milli(text, &n, NULL) : quantity_parse(text, &n, NULL));
 	return n;
 }
 

@@ -251,6 +251,12 @@ static void test_client_sent_managed_fields(void **state)
 		{"[]", "u Update {'f:a':{}}"},
 		{"[{'manager':'x','operation':'Frob'}]", "u Update {'f:a':{}}"},
 		{"'rubbish'", "u Update {'f:a':{}}"},
+		{"[{'manager':'x','operation':'Update','apiVersion':'example.com/v1','fieldsType':'FieldsV1',"
+		 "'fieldsV1':['f:a']}]",
+		 ""},
+		{"[{'manager':'x','operation':'Update','apiVersion':'example.com/v1','fieldsType':'FieldsV1',"
+		 "'fieldsV1':{'f:spec':[1]}}]",
+		 ""},
 	};
 
 	(void)state;

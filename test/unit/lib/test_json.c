@@ -419,6 +419,11 @@ static void test_reading(void **state)
 	assert_int_equal(json_int_or(json_in(v, "metadata", "name"), 3), 3);
 	assert_true(json_real_or(json_in(v, "metadata", "n"), 0) > 6.9);
 	assert_true(json_real_or(json_in(v, "metadata", "r"), 0) > 1.4);
+	assert_int_equal(json_whole_or(json_in(v, "metadata", "r"), 0), 1);
+	assert_int_equal(json_whole_or(json_in(v, "metadata", "n"), 0), 7);
+	assert_int_equal(json_whole_or(json_real(a, 1e300), 0), INT64_MAX);
+	assert_int_equal(json_whole_or(json_real(a, -1e300), 0), INT64_MIN);
+	assert_int_equal(json_whole_or(NULL, 3), 3);
 	assert_true(json_bool_or(json_in(v, "metadata", "t"), false));
 	assert_true(json_bool_or(NULL, true));
 	assert_string_equal(json_str_or(NULL, "d"), "d");
