@@ -157,7 +157,7 @@ struct field_set *fields_parse(struct arena *a, const struct json *v1)
 {
 	struct field_set *set = fields_new(a);
 
-	for (size_t i = 0; json_is(v1, JSON_OBJECT) && i < json_count(v1); i++) {
+	for (size_t i = 0; i < json_count(v1); i++) {
 		const char *key = json_key(v1, i);
 		const struct json *inner = json_item(v1, i);
 		struct field_set *child;

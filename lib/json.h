@@ -55,12 +55,13 @@ const char *json_str(const struct json *v); /* NULL when not a string */
 const char *json_str_or(const struct json *v, const char *otherwise);
 size_t json_strlen(const struct json *v); /* bytes; strings may hold NUL */
 int64_t json_int_or(const struct json *v, int64_t otherwise);
-double json_real_or(const struct json *v, double otherwise); /* integers too */
+double json_real_or(const struct json *v, double otherwise);	/* integers too */
 int64_t json_whole_or(const struct json *v, int64_t otherwise); /* any number, cut to a whole one in range */
 bool json_bool_or(const struct json *v, bool otherwise);
 /* Elements of an array or members of an object. */
 size_t json_count(const struct json *v);
 struct json *json_item(const struct json *v, size_t i); /* element or member value, NULL past the end */
+/* The member's name; "" for an element of an array, which may stand where an object belongs, and past the end. */
 const char *json_key(const struct json *object, size_t i);
 /* Deep equality; member order does not matter, 1 equals 1.0. */
 bool json_equal(const struct json *a, const struct json *b);

@@ -116,7 +116,7 @@ struct json *json_item(const struct json *v, size_t i)
 
 const char *json_key(const struct json *object, size_t i)
 {
-	return json_is(object, JSON_OBJECT) && i < object->count ? JSON_AS(json_map, object)->members[i].key : NULL;
+	return json_is(object, JSON_OBJECT) && i < object->count ? JSON_AS(json_map, object)->members[i].key : "";
 }
 
 /* ---- comparing ---- */
