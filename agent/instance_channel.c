@@ -248,7 +248,7 @@ bool instance_channel_start(struct instance *i)
 		dns[n] = cfg->dns[n];
 	const struct launch_network net = {.address = i->facts.address,
 					   .gateway = NET_GATEWAY,
-					   .hostname = i->name,
+					   .instance = i->name,
 					   .dns = dns,
 					   .dns_count = cfg->dns_count};
 	random_bytes(entropy, sizeof(entropy));

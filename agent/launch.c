@@ -239,6 +239,19 @@ static void put_all(struct channel_writer *w, uint16_t key, const char *const *i
 		channel_put_str(w, key, items[i]);
 }
 
+/* The instance's name as one DNS label: programs take what follows a dot in a hostname for a domain. */
+static void put_hostname(struct channel_writer *w, const char *instance)
+{
+	char name[64];
+	int len = snprintf(name, sizeof(name), "%s", instance);
+
+	for (char *dot = name; (dot = strchr(dot, '.'));)
+		*dot = '-';
+	for (size_t n = (size_t)len < sizeof(name) ? (size_t)len : sizeof(name) - 1; n > 0 && name[n - 1] == '-'; n--)
+		name[n - 1] = '\0';
+	channel_put_str(w, CHANNEL_KEY_HOSTNAME, name);
+}
+
 int launch_frame(const struct launch *l, const struct launch_network *n, int64_t now_ns, const uint8_t entropy[32],
 		 uint8_t *frame, size_t *ret_len, struct error *e)
 {
@@ -257,7 +270,7 @@ int launch_frame(const struct launch *l, const struct launch_network *n, int64_t
 	channel_put_str(&w, CHANNEL_KEY_GATEWAY, n->gateway);
 	for (size_t i = 0; i < n->dns_count; i++)
 		channel_put_str(&w, CHANNEL_KEY_DNS, n->dns[i]);
-	channel_put_str(&w, CHANNEL_KEY_HOSTNAME, n->hostname);
+	put_hostname(&w, n->instance);
 	put_all(&w, CHANNEL_KEY_VOLUME, l->volumes);
 	channel_put_str(&w, CHANNEL_KEY_PROBE_KIND, l->probe.kind);
 	channel_put_u64(&w, CHANNEL_KEY_PROBE_PORT, (uint64_t)l->probe.port);

@@ -33,7 +33,7 @@ int launch_from(struct arena *a, const struct json *instance, const struct json 
 		struct launch *ret, struct error *e);
 
 struct launch_network {
-	const char *address, *gateway, *hostname;
+	const char *address, *gateway, *instance;
 	const char *const *dns;
 	size_t dns_count;
 };

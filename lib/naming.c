@@ -56,7 +56,7 @@ static bool ends_like_hash(const char *id)
 }
 
 /* Letters and digits of the ID in lower case, runs of anything else as one dash; "x" when nothing is left: without a
- * slug, "<container>-h<hash>" would be the name of the ID "h<hash>" as well. */
+ * slug, "<container>.h<hash>" would be the name of the ID "h<hash>" as well. */
 static char *slug(struct arena *a, const char *id)
 {
 	char *out = arena_alloc(a, SLUG_MAX + 1);
@@ -92,13 +92,13 @@ int instance_name(struct arena *a, const char *container, const char *id, char *
 		return error_set_field(e, E_INVALID, "spec.id", "an ID is UTF-8, byte %zu is not",
 				       utf8_prefix(id, len));
 	if (len <= PLAIN_ID_MAX && name_is_label(id) && !ends_like_hash(id)) {
-		*ret = arena_printf(a, "%s-%s", container, id);
+		*ret = arena_printf(a, "%s.%s", container, id);
 		return 0;
 	}
 	const char *s = slug(a, id);
 
 	sha256_hex(id, len, hex);
-	*ret = arena_printf(a, "%s-%s-h%.*s", container, s, HASH_DIGITS, hex);
+	*ret = arena_printf(a, "%s.%s-h%.*s", container, s, HASH_DIGITS, hex);
 	return 0;
 }
 

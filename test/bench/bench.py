@@ -74,8 +74,8 @@ def bench_start(c):
         begun = time.monotonic()
         assert c.get(f"/bench/cold-{n}").status == 200
         times.append((time.monotonic() - begun) * 1000)
-        waterfalls.append(c.instance(f"bench-cold-{n}")["status"]["wake"])
-        c.berthctl("delete", "instance", f"bench-cold-{n}")
+        waterfalls.append(c.instance(f"bench.cold-{n}")["status"]["wake"])
+        c.berthctl("delete", "instance", f"bench.cold-{n}")
     cold = statistics.median(times)
     report("start", "request to first byte, cold, median of 7", f"{cold:.0f} ms", f"bare boot to init {bare:.0f} ms", cold / bare)
     for step in ("queuedMs", "scheduledMs", "diskMs", "createMs", "bootMs", "appMs", "totalMs"):
@@ -86,7 +86,7 @@ def bench_start(c):
     report("start", "20 cold IDs at once: answered", f"{answers.count(200)} of 20", f"within {time.monotonic() - begun:.1f} s")
     memory(c, 20)
     for n in range(20):
-        c.berthctl("delete", "instance", f"bench-many-{n}", "--wait=false")
+        c.berthctl("delete", "instance", f"bench.many-{n}", "--wait=false")
 
 
 # ---- warm requests ----

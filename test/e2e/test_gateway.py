@@ -83,12 +83,12 @@ def test_cold_then_warm(world):
     r = world.get("/hello/u1/x?y=1", headers=evil)
     assert r.status == 200, r
     seen = r.json()
-    assert seen["instance"] == "hello-u1" and seen["path"] == "/hello/u1/x?y=1"
+    assert seen["instance"] == "hello.u1" and seen["path"] == "/hello/u1/x?y=1"
     h = seen["headers"]
     assert h["berth-instance"] == "default/hello/u1" and h["berth-instance-id"] == "u1"
     assert h["x-forwarded-for"] == "127.0.0.1" and h["x-forwarded-proto"] == "http"
     assert h["x-forwarded-host"] == f"127.0.0.1:{world.port}" and len(h["x-request-id"]) >= 32 and "proxy" not in h
-    spec = world.instance("hello-u1")["spec"]
+    spec = world.instance("hello.u1")["spec"]
     assert spec["state"] == "Running" and spec["origin"] == "here" and spec["id"] == "u1"
     until("the map entry", lambda: sum(world.metric("berth_gateway_map_entries")) >= 1, 10, 0.05)
     asked = sum(world.metric("berth_gateway_lookups_total"))
@@ -107,7 +107,7 @@ def test_stampede_makes_one_instance(world):
     assert [r for r in answers if r.status != 200] == []
     assert {r.json()["generation"] for r in answers} == {1}
     assert sum(world.metric("berth_gateway_wake_writes_total")) == before + 1
-    assert world.instance("herd-one")["spec"]["vmGeneration"] == 1
+    assert world.instance("herd.one")["spec"]["vmGeneration"] == 1
 
 
 def test_body_of_a_request_that_waits(world):
@@ -140,7 +140,7 @@ def test_bad_ids(world, path):
 
 def test_two_ids_two_instances(world):
     world.app("pair")
-    assert {world.get(f"/pair/{i}").json()["instance"] for i in "ab"} == {"pair-a", "pair-b"}
+    assert {world.get(f"/pair/{i}").json()["instance"] for i in "ab"} == {"pair.a", "pair.b"}
 
 
 # ---- sleep ----
@@ -149,8 +149,8 @@ def test_two_ids_two_instances(world):
 def test_sleeps_when_idle_and_wakes(world):
     world.app("sleepy", sleepAfter="1s")
     assert world.get("/sleepy/a").json()["generation"] == 1
-    until("it to sleep", lambda: world.phase("sleepy-a") == "Asleep", 20)
-    assert world.instance("sleepy-a")["spec"]["state"] == "Asleep"
+    until("it to sleep", lambda: world.phase("sleepy.a") == "Asleep", 20)
+    assert world.instance("sleepy.a")["spec"]["state"] == "Asleep"
     r = world.get("/sleepy/a")
     assert r.status == 200 and r.json()["generation"] == 2
 
@@ -158,7 +158,7 @@ def test_sleeps_when_idle_and_wakes(world):
 def test_notes_when_it_was_used_last(world):
     world.app("noted", sleepAfter="300ms")
     assert world.get("/noted/a").status == 200
-    until("its last activity", lambda: world.instance("noted-a")["status"].get("lastActiveTime"), 20)
+    until("its last activity", lambda: world.instance("noted.a")["status"].get("lastActiveTime"), 20)
 
 
 def test_websocket_and_slow_request_hold_sleep_off(world):
@@ -167,14 +167,14 @@ def test_websocket_and_slow_request_hold_sleep_off(world):
         s = websocket(world, "/busy/ws")
         slow = pool.submit(world.get, "/busy/slow?slow=6")
         assert world.get("/busy/idle").status == 200
-        until("the idle one to sleep", lambda: world.phase("busy-idle") == "Asleep", 20)
+        until("the idle one to sleep", lambda: world.phase("busy.idle") == "Asleep", 20)
         until("three more idle times", lambda: slow.done(), 30)
         assert slow.result().status == 200
-        assert world.phase("busy-ws") == "Ready"
+        assert world.phase("busy.ws") == "Ready"
         s.sendall(b"ping")
         assert s.recv(4) == b"ping"
         s.close()
-    until("both to sleep", lambda: [world.phase(f"busy-{i}") for i in ("ws", "slow")] == ["Asleep"] * 2, 20)
+    until("both to sleep", lambda: [world.phase(f"busy.{i}") for i in ("ws", "slow")] == ["Asleep"] * 2, 20)
 
 
 def test_requests_while_falling_asleep(world):
@@ -188,16 +188,16 @@ def test_requests_while_falling_asleep(world):
         n += 1
         pause = 0.25 + (n * 37 % 23) / 50
         time.sleep(pause)
-    assert world.instance("edge-a")["spec"]["vmGeneration"] > 2
+    assert world.instance("edge.a")["spec"]["vmGeneration"] > 2
 
 
 def test_stopped_by_its_owner(world):
     world.app("halted")
     assert world.get("/halted/a").status == 200
-    world.api(f"{BASE}/instances/halted-a", "PATCH", {"spec": {"state": "Stopped"}}, MERGE)
+    world.api(f"{BASE}/instances/halted.a", "PATCH", {"spec": {"state": "Stopped"}}, MERGE)
     r = until("503", lambda: (lambda r: r if r.status == 503 else None)(world.get("/halted/a")), 10)
     assert r.json()["reason"] == "InstanceStopped"
-    assert world.instance("halted-a")["spec"]["state"] == "Stopped"
+    assert world.instance("halted.a")["spec"]["state"] == "Stopped"
 
 
 # ---- what cannot be answered ----
@@ -245,12 +245,12 @@ def test_vm_that_is_gone_without_a_word(world):
     """The map still has the address; the request waits for the new VM instead of failing."""
     world.app("lost")
     assert world.get("/lost/a").json()["generation"] == 1
-    world.agent.apps["lost-a"].kill()
+    world.agent.apps["lost.a"].kill()
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         answers = [pool.submit(world.get, f"/lost/a?n={n}", method="POST", body=b"x" * 100_000) for n in range(20)]
         until("one to have noticed", lambda: sum(world.metric('berth_gateway_lookups_total{verb="retry"}')) > 0, 10, 0.05)
         # What an agent says when it starts a VM anew.
-        world.agent.status("lost-a", phase="Starting", address=None)
+        world.agent.status("lost.a", phase="Starting", address=None)
         assert [a.result() for a in answers if a.result().status != 200] == []
 
 
@@ -299,13 +299,13 @@ def test_hosts_headers_fixed_ids_and_prefixes(world):
         return (r.json()["instance"], r.json()["path"]) if r.status == 200 else r
 
     until("the last one", lambda: ask("/strip/deep/i1").status == 200, 20)
-    assert seen(ask("/strip/deep/i1/a//b?q=1")) == ("api-i1", "/a//b?q=1")
-    assert seen(ask("/strip/deep/i1")) == ("api-i1", "/")
-    assert seen(ask("/x", "SHOP.example.com:8080", **{"X-User": "u7"})) == ("site-u7", "/x")
+    assert seen(ask("/strip/deep/i1/a//b?q=1")) == ("api.i1", "/a//b?q=1")
+    assert seen(ask("/strip/deep/i1")) == ("api.i1", "/")
+    assert seen(ask("/x", "SHOP.example.com:8080", **{"X-User": "u7"})) == ("site.u7", "/x")
     assert ask("/x", "shop.example.com").status == 400
-    assert seen(ask("/x", "a.b.example.com"))[0].startswith("api-one-and-only")
+    assert seen(ask("/x", "a.b.example.com"))[0].startswith("api.one-and-only")
     assert ask("/x", "example.com").status == 404
-    assert seen(ask("/exact")) == ("api-exact", "/exact")
+    assert seen(ask("/exact")) == ("api.exact", "/exact")
     assert ask("/exact/more").status == 404
     assert ask("/strip/deeper/i1").status == 404
     for name in ("by-header", "by-suffix", "exact", "strip"):
@@ -335,12 +335,12 @@ def test_websocket_of_an_old_worker_holds_sleep_off(world):
     s = websocket(world, "/elder/a")
     world.route("shape", "/shape", "elder", instance={"header": "X-Shape"})
     until("the reload", lambda: world.get("/shape", headers={"X-Shape": "b"}).status == 200, 20, 0.05)
-    until("the other to sleep", lambda: world.phase("elder-b") == "Asleep", 20)
-    assert world.phase("elder-a") == "Ready"
+    until("the other to sleep", lambda: world.phase("elder.b") == "Asleep", 20)
+    assert world.phase("elder.a") == "Ready"
     s.sendall(b"ping")
     assert s.recv(4) == b"ping"
     s.close()
-    until("it to sleep", lambda: world.phase("elder-a") == "Asleep", 20)
+    until("it to sleep", lambda: world.phase("elder.a") == "Asleep", 20)
 
 
 # ---- what dies ----

@@ -36,7 +36,7 @@ spec:
     "instances": """\
 apiVersion: berth.dev/v1
 kind: Instance
-metadata: {name: every-1}
+metadata: {name: every.1}
 spec: {containerName: every, id: "1"}
 """,
     "revisions": """\
@@ -149,7 +149,7 @@ def test_explain_every_kind(k):
 def test_every_kind_is_created_shown_and_deleted(k):
     with objects(k, *OBJECTS.values()):
         for plural, manifest in OBJECTS.items():
-            name = "sha256-" + "0" * 64 if plural == "images" else "every-1" if plural in ("instances", "revisions") else "every"
+            name = "sha256-" + "0" * 64 if plural == "images" else {"instances": "every.1", "revisions": "every-1"}.get(plural, "every")
             table = rows(k("get", plural).stdout)
             wide = rows(k("get", plural, "-o", "wide").stdout)
             assert len(wide[0]) >= len(table[0])
@@ -172,7 +172,7 @@ def test_every_kind_is_created_shown_and_deleted(k):
 def test_categories_and_short_names(k):
     with objects(k, OBJECTS["containers"], OBJECTS["routes"], OBJECTS["instances"]):
         text = k("get", "all").stdout
-        for name in ("container.berth.dev/every", "route.berth.dev/every", "instance.berth.dev/every-1"):
+        for name in ("container.berth.dev/every", "route.berth.dev/every", "instance.berth.dev/every.1"):
             assert name in text
         assert "every" in k("get", "ct,inst,routes", "-A").stdout
         for short in ("ct", "inst", "rev", "img", "loc", "no", "ns", "cm", "sa"):
@@ -259,7 +259,7 @@ def test_faults_are_named(k):
     text = k("create", "-f", "-", "--validate=false", input=good.replace("8080", "http"), code=1).stderr
     assert 'spec.ports[0].containerPort in body must be of type integer: "string"' in text
     with objects(k, OBJECTS["containers"], OBJECTS["instances"]):
-        text = k("patch", "inst", "every-1", "--type=merge", "-p", '{"spec":{"id":"2"}}', code=1).stderr
+        text = k("patch", "inst", "every.1", "--type=merge", "-p", '{"spec":{"id":"2"}}', code=1).stderr
         assert 'spec.id: Invalid value: "2": field is immutable' in text
     assert "field label not supported: spec.image" in k("get", "ct", "--field-selector=spec.image=x", code=1).stderr
 

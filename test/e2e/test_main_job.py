@@ -34,11 +34,11 @@ def test_hello_answers_from_inside_its_vm(cluster):
     answer = cluster.get("/hello/u-1")
     assert answer.status == 200, answer
     hello = answer.json()
-    assert hello["id"] == "u-1" and hello["instance"] == "hello-u-1" and hello["revision"] == "hello-1"
+    assert hello["id"] == "u-1" and hello["instance"] == "hello.u-1" and hello["revision"] == "hello-1"
     host = open("/proc/sys/kernel/random/boot_id").read().strip()
     assert hello["bootId"] != host and len(hello["bootId"]) == 36
     assert "cloud-amd64" in hello["kernel"]
-    status = cluster.instance("hello-u-1")["status"]
+    status = cluster.instance("hello.u-1")["status"]
     assert status["phase"] == "Ready" and status["bootId"] == hello["bootId"]
     assert status["location"] == hello["location"]
 
@@ -61,7 +61,7 @@ def test_a_hundred_first_requests_start_one_vm(cluster):
 def test_sleep_and_wake(cluster):
     cluster.deploy("nap", sleepAfter="2s")
     first = cluster.get("/nap/a").json()
-    until("nap-a to fall asleep", lambda: cluster.phase("nap-a") == "Asleep", 60)
+    until("nap.a to fall asleep", lambda: cluster.phase("nap.a") == "Asleep", 60)
     second = cluster.get("/nap/a")
     assert second.status == 200 and second.json()["bootId"] != first["bootId"]
 
@@ -79,7 +79,7 @@ def test_agent_killed_vm_lives(cluster):
     cluster.kill("agent")
     assert cluster.get("/hello/u-1").json()["bootId"] == boot
     cluster.up("--no-example")
-    until("the agent to speak for hello-u-1 again", lambda: cluster.berthctl("exec", "hello-u-1", "--", "true", check=False).returncode == 0)
+    until("the agent to speak for hello.u-1 again", lambda: cluster.berthctl("exec", "hello.u-1", "--", "true", check=False).returncode == 0)
     assert cluster.get("/hello/u-1").json()["bootId"] == boot
     assert cluster.get("/hello/u-new-agent").status == 200
 
@@ -137,7 +137,7 @@ def test_rollout_over_three_instances(cluster):
     status = until("the rollout to be complete", finished, 180)
     assert status["currentRevision"] == "roll-2"
     for i in "abc":
-        s = cluster.instance(f"roll-{i}")["status"]
+        s = cluster.instance(f"roll.{i}")["status"]
         assert s["phase"] == "Ready" and s["imageDigest"] == status["imageDigest"] and s["revision"] == "roll-2"
         assert cluster.get(f"/roll/{i}").json()["revision"] == "roll-2"
 
@@ -150,17 +150,17 @@ def test_max_instances_is_never_exceeded(cluster):
     for i, answer in enumerate(answers):
         if answer.status == 503:
             assert answer.headers["Retry-After"] and b"maxInstances" in answer.body
-            assert cluster.phase(f"few-{i}") == "Pending"
+            assert cluster.phase(f"few.{i}") == "Pending"
     assert cluster.object("container", "few")["status"]["instances"]["running"] == 2
 
 
 def test_exec_logs_and_exit_codes(cluster):
     cluster.get("/hello/u-1")
-    r = cluster.berthctl("exec", "hello-u-1", "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
+    r = cluster.berthctl("exec", "hello.u-1", "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
     assert (r.returncode, r.stdout, r.stderr) == (7, "out\n", "err\n")
-    r = cluster.berthctl("exec", "-i", "hello-u-1", "--", "cat", input="through and back\n" * 1000)
+    r = cluster.berthctl("exec", "-i", "hello.u-1", "--", "cat", input="through and back\n" * 1000)
     assert r.stdout == "through and back\n" * 1000
-    assert "listening" in cluster.berthctl("logs", "hello-u-1").stdout
+    assert "listening" in cluster.berthctl("logs", "hello.u-1").stdout
 
 
 @pytest.mark.parametrize("path,status", [("/hello/", 400), ("/nowhere", 404), ("/hello/" + "x" * 300, 400)])
@@ -170,12 +170,12 @@ def test_requests_that_lead_nowhere(cluster, path, status):
 
 def test_a_vm_is_reached_by_the_gateway_alone(cluster):
     cluster.get("/hello/u-1")
-    address = cluster.instance("hello-u-1")["status"]["address"]
+    address = cluster.instance("hello.u-1")["status"]["address"]
     with pytest.raises(OSError):
         socket.create_connection((address, 8080), timeout=3)
     script = "wget -T 3 -q -O - http://{}:{}/ || echo refused"
     for host, port in (("169.254.1.1", cluster.ports["NODE_PORT"]), ("169.254.1.1", 22), ("169.254.169.254", 80)):
-        r = cluster.berthctl("exec", "hello-u-1", "--", "sh", "-c", script.format(host, port))
+        r = cluster.berthctl("exec", "hello.u-1", "--", "sh", "-c", script.format(host, port))
         assert r.stdout.strip() == "refused"
 
 
@@ -213,7 +213,7 @@ def test_oversized_and_broken_json(cluster):
 
 def test_delete_takes_the_vm_away(cluster):
     assert cluster.get("/hello/brief").status == 200
-    uid = cluster.instance("hello-brief")["metadata"]["uid"]
+    uid = cluster.instance("hello.brief")["metadata"]["uid"]
     assert any(uid[:8] in d for d in cluster.domains())
-    cluster.berthctl("delete", "instance", "hello-brief", timeout=120)
+    cluster.berthctl("delete", "instance", "hello.brief", timeout=120)
     assert not any(uid[:8] in d for d in cluster.domains())

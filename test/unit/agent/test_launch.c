@@ -155,7 +155,7 @@ static void test_start_frame(void **state)
 {
 	static const char *const dns[] = {"192.0.2.53"};
 	const struct launch_network net = {
-		.address = "10.88.0.5", .gateway = "169.254.1.1", .hostname = "shop-u1", .dns = dns, .dns_count = 1};
+		.address = "10.88.0.5", .gateway = "169.254.1.1", .instance = "shop.u1", .dns = dns, .dns_count = 1};
 	static uint8_t frame[CHANNEL_FRAME_MAX];
 	static struct channel_reader reader;
 	const uint8_t entropy[32] = {1, 2, 3};
@@ -185,7 +185,7 @@ static void test_start_frame(void **state)
 
 static void test_start_frame_has_a_limit(void **state)
 {
-	const struct launch_network net = {.address = "10.88.0.5", .gateway = "169.254.1.1", .hostname = "h"};
+	const struct launch_network net = {.address = "10.88.0.5", .gateway = "169.254.1.1", .instance = "h"};
 	static uint8_t frame[CHANNEL_FRAME_MAX];
 	const uint8_t entropy[32] = {0};
 	_arena_ a = arena_new();

@@ -46,7 +46,7 @@ const char *served_events(struct served *s, const struct json *events);
 #define CONTAINERS "/apis/berth.dev/v1/namespaces/default/containers"
 #define INSTANCES "/apis/berth.dev/v1/namespaces/default/instances"
 #define REVISIONS "/apis/berth.dev/v1/namespaces/default/revisions"
-/* A Container "hello", a Node "n1" in Location "fra", a Revision "hello-1" and an Instance "hello-u1" that wants to
+/* A Container "hello", a Node "n1" in Location "fra", a Revision "hello-1" and an Instance "hello.u1" that wants to
  * run. */
 void served_hello(struct served *s);
 

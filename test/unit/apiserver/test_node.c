@@ -71,8 +71,8 @@ static void handle(struct httpd_request *r, void *user)
 		httpd_set_header(r, "Sec-WebSocket-Protocol", httpd_header(r, "Sec-WebSocket-Protocol"));
 		httpd_upgrade(r, echo, NULL);
 	} else if (str_ends(path, "/stats")) {
-		const char *stats = "{\"instances\":[{\"namespace\":\"x\",\"name\":\"hello-u1\",\"cpu\":1},"
-				    "{\"namespace\":\"default\",\"name\":\"hello-u1\",\"cpu\":2}]}";
+		const char *stats = "{\"instances\":[{\"namespace\":\"x\",\"name\":\"hello.u1\",\"cpu\":1},"
+				    "{\"namespace\":\"default\",\"name\":\"hello.u1\",\"cpu\":2}]}";
 		httpd_reply(r, 200, "application/json", stats, strlen(stats));
 	} else {
 		httpd_reply(r, 409, "application/json", "{\"kind\":\"Status\"}", 17);
@@ -122,7 +122,7 @@ static int node_teardown(void **state)
 /* Binds the Instance to the Node, whose status says where its port is. */
 static void bind_to_node(struct served *s)
 {
-	served_expect(s, 201, "POST", INSTANCES "/hello-u1/binding",
+	served_expect(s, 201, "POST", INSTANCES "/hello.u1/binding",
 		      "{'target': {'kind': 'Node', 'name': 'n1'}, 'revision': 'hello-1'}");
 	served_patch(
 		s, 200, "/api/v1/nodes/n1/status",
@@ -140,10 +140,10 @@ static void test_log(void **state)
 	struct served *s = *state;
 
 	served_expect(s, 404, "GET", INSTANCES "/none/log", NULL);
-	served_expect(s, 400, "GET", INSTANCES "/hello-u1/log", NULL); /* on no node */
+	served_expect(s, 400, "GET", INSTANCES "/hello.u1/log", NULL); /* on no node */
 	bind_to_node(s);
-	served_expect(s, 200, "GET", INSTANCES "/hello-u1/log?follow=true&tailLines=5", NULL);
-	assert_string_equal(node.last, "GET /v1/instances/default/hello-u1/log?follow=true&tailLines=5");
+	served_expect(s, 200, "GET", INSTANCES "/hello.u1/log?follow=true&tailLines=5", NULL);
+	assert_string_equal(node.last, "GET /v1/instances/default/hello.u1/log?follow=true&tailLines=5");
 	assert_true(str_starts(s->response.body, "line 0\nline 1\n"));
 	assert_true(str_ends(s->response.body, "line 2999\n"));
 	assert_string_equal(s->response.content_type, "text/plain; charset=utf-8");
@@ -154,11 +154,11 @@ static void test_signal_and_stats(void **state)
 	struct served *s = *state;
 
 	bind_to_node(s);
-	served_expect(s, 409, "POST", INSTANCES "/hello-u1/signal?signal=15", NULL);
-	assert_string_equal(node.last, "POST /v1/instances/default/hello-u1/signal?signal=15");
-	struct json *stats = served_expect(s, 200, "GET", INSTANCES "/hello-u1/stats", NULL);
+	served_expect(s, 409, "POST", INSTANCES "/hello.u1/signal?signal=15", NULL);
+	assert_string_equal(node.last, "POST /v1/instances/default/hello.u1/signal?signal=15");
+	struct json *stats = served_expect(s, 200, "GET", INSTANCES "/hello.u1/stats", NULL);
 	assert_int_equal(json_int_or(json_get(stats, "cpu"), 0), 2);
-	served_expect(s, 405, "GET", INSTANCES "/hello-u1/signal", NULL);
+	served_expect(s, 405, "GET", INSTANCES "/hello.u1/signal", NULL);
 }
 
 static void test_node_that_is_away(void **state)
@@ -168,10 +168,10 @@ static void test_node_that_is_away(void **state)
 	bind_to_node(s);
 	served_patch(s, 200, "/api/v1/nodes/n1/status",
 		     "{'status': {'daemonEndpoints': {'kubeletEndpoint': {'Port': 1}}}}");
-	served_expect(s, 503, "GET", INSTANCES "/hello-u1/log", NULL);
-	served_expect(s, 503, "GET", INSTANCES "/hello-u1/stats", NULL);
+	served_expect(s, 503, "GET", INSTANCES "/hello.u1/log", NULL);
+	served_expect(s, 503, "GET", INSTANCES "/hello.u1/stats", NULL);
 	served_expect(s, 200, "DELETE", "/api/v1/nodes/n1", NULL);
-	served_expect(s, 503, "GET", INSTANCES "/hello-u1/log", NULL);
+	served_expect(s, 503, "GET", INSTANCES "/hello.u1/log", NULL);
 }
 
 /* Everything that comes until `wanted` bytes are there or the deadline is over. */
@@ -198,7 +198,7 @@ static void test_exec(void **state)
 {
 	struct served *s = *state;
 	struct http_request req = {
-		.url = arena_printf(s->arena, "http://127.0.0.1:%u" INSTANCES "/hello-u1/exec?command=sh&stdin=true",
+		.url = arena_printf(s->arena, "http://127.0.0.1:%u" INSTANCES "/hello.u1/exec?command=sh&stdin=true",
 				    httpd_port(s->server->httpd)),
 		.headers = {"Sec-WebSocket-Key: x", "Sec-WebSocket-Version: 13",
 			    "Sec-WebSocket-Protocol: v5.channel.k8s.io"},
@@ -210,7 +210,7 @@ static void test_exec(void **state)
 	struct error e;
 
 	bind_to_node(s);
-	served_expect(s, 400, "GET", INSTANCES "/hello-u1/exec?command=sh", NULL); /* no upgrade */
+	served_expect(s, 400, "GET", INSTANCES "/hello.u1/exec?command=sh", NULL); /* no upgrade */
 	if (http_tunnel_open(&req, "websocket", &head, &t, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_non_null(strstr(head.data, "as-the-node-says"));

@@ -179,15 +179,15 @@ static void test_status_subresource(void **state)
 
 	served_hello(s);
 	struct json *o = served_patch(
-		s, 200, INSTANCES "/hello-u1/status",
+		s, 200, INSTANCES "/hello.u1/status",
 		"{'status': {'phase': 'Asleep'}, 'spec': {'state': 'Stopped'}, 'metadata': {'labels': {'a': 'b'}}}");
 	assert_string_equal(json_str(json_in(o, "status", "phase")), "Asleep");
 	assert_string_equal(json_str(json_in(o, "spec", "state")), "Running");
 	assert_null(json_in(o, "metadata", "labels", "a"));
 	assert_int_equal(json_int_or(META(o, "generation"), 0), 1);
-	o = served_patch(s, 200, INSTANCES "/hello-u1", "{'status': {'phase': 'Ready'}}");
+	o = served_patch(s, 200, INSTANCES "/hello.u1", "{'status': {'phase': 'Ready'}}");
 	assert_string_equal(json_str(json_in(o, "status", "phase")), "Asleep");
-	o = served_expect(s, 200, "GET", INSTANCES "/hello-u1/status", NULL);
+	o = served_expect(s, 200, "GET", INSTANCES "/hello.u1/status", NULL);
 	assert_string_equal(json_str(json_in(o, "status", "phase")), "Asleep");
 }
 
@@ -287,28 +287,28 @@ static void test_binding(void **state)
 	struct served *s = *state;
 
 	served_hello(s);
-	struct json *o = served_patch(s, 422, INSTANCES "/hello-u1", "{'spec': {'nodeName': 'n1'}}");
+	struct json *o = served_patch(s, 422, INSTANCES "/hello.u1", "{'spec': {'nodeName': 'n1'}}");
 	assert_string_equal(reason(o), "Invalid");
-	served_expect(s, 400, "POST", INSTANCES "/hello-u1/binding", "{'revision': 'hello-1'}");
-	served_expect(s, 404, "POST", INSTANCES "/hello-u1/binding", BIND("n2", "hello-1"));
-	served_expect(s, 404, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-2"));
+	served_expect(s, 400, "POST", INSTANCES "/hello.u1/binding", "{'revision': 'hello-1'}");
+	served_expect(s, 404, "POST", INSTANCES "/hello.u1/binding", BIND("n2", "hello-1"));
+	served_expect(s, 404, "POST", INSTANCES "/hello.u1/binding", BIND("n1", "hello-2"));
 	served_expect(s, 404, "POST", INSTANCES "/none/binding", BIND("n1", "hello-1"));
 	/* The answer is the Instance as bound: the scheduler counts it from there on. */
-	struct json *bound = served_expect(s, 201, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-1"));
-	o = served_expect(s, 200, "GET", INSTANCES "/hello-u1", NULL);
+	struct json *bound = served_expect(s, 201, "POST", INSTANCES "/hello.u1/binding", BIND("n1", "hello-1"));
+	o = served_expect(s, 200, "GET", INSTANCES "/hello.u1", NULL);
 	assert_true(json_equal(bound, o));
 	assert_string_equal(json_str(json_in(o, "spec", "nodeName")), "n1");
 	assert_string_equal(json_str(json_in(o, "spec", "revision")), "hello-1");
 	assert_int_equal(json_int_or(json_in(o, "spec", "vmGeneration"), 0), 1);
 	assert_string_equal(json_str(json_in(o, "status", "phase")), "Scheduled");
 	assert_string_equal(json_str(json_in(o, "status", "location")), "fra");
-	served_expect(s, 409, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-1")); /* not free */
-	served_patch(s, 200, INSTANCES "/hello-u1/status", "{'status': {'phase': 'Asleep'}}");
-	served_patch(s, 200, INSTANCES "/hello-u1", "{'spec': {'state': 'Asleep'}}");
-	served_expect(s, 409, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-1")); /* does not want to run */
-	served_patch(s, 200, INSTANCES "/hello-u1", "{'spec': {'state': 'Running'}}");
-	served_expect(s, 201, "POST", INSTANCES "/hello-u1/binding", BIND("n1", "hello-1"));
-	o = served_expect(s, 200, "GET", INSTANCES "/hello-u1", NULL);
+	served_expect(s, 409, "POST", INSTANCES "/hello.u1/binding", BIND("n1", "hello-1")); /* not free */
+	served_patch(s, 200, INSTANCES "/hello.u1/status", "{'status': {'phase': 'Asleep'}}");
+	served_patch(s, 200, INSTANCES "/hello.u1", "{'spec': {'state': 'Asleep'}}");
+	served_expect(s, 409, "POST", INSTANCES "/hello.u1/binding", BIND("n1", "hello-1")); /* does not want to run */
+	served_patch(s, 200, INSTANCES "/hello.u1", "{'spec': {'state': 'Running'}}");
+	served_expect(s, 201, "POST", INSTANCES "/hello.u1/binding", BIND("n1", "hello-1"));
+	o = served_expect(s, 200, "GET", INSTANCES "/hello.u1", NULL);
 	assert_int_equal(json_int_or(json_in(o, "spec", "vmGeneration"), 0), 2);
 }
 
@@ -317,7 +317,7 @@ static void test_instance_admission(void **state)
 	struct served *s = *state;
 
 	served_hello(s);
-	struct json *o = served_expect(s, 200, "GET", INSTANCES "/hello-u1", NULL);
+	struct json *o = served_expect(s, 200, "GET", INSTANCES "/hello.u1", NULL);
 	assert_string_equal(json_str(json_get(json_in(o, "metadata", "labels"), "berth.dev/container")), "hello");
 	assert_string_equal(json_str(json_item(META(o, "finalizers"), 0)), "berth.dev/vm");
 	served_expect(s, 409, "POST", INSTANCES, "{'spec': {'containerName': 'hello', 'id': 'u1'}}");
@@ -325,7 +325,7 @@ static void test_instance_admission(void **state)
 		      "{'metadata': {'name': 'x'}, 'spec': {'containerName': 'hello', 'id': 'u2'}}");
 	served_expect(s, 422, "POST", INSTANCES, "{'spec': {'containerName': 'none', 'id': 'u2'}}");
 	served_expect(s, 422, "POST", INSTANCES, "{'spec': {'containerName': 'hello'}}");
-	served_patch(s, 422, INSTANCES "/hello-u1", "{'spec': {'id': 'u2'}}");
+	served_patch(s, 422, INSTANCES "/hello.u1", "{'spec': {'id': 'u2'}}");
 }
 
 static void test_table_and_partial(void **state)
@@ -337,7 +337,7 @@ static void test_table_and_partial(void **state)
 	struct json *o = served_call_as(s, "GET", INSTANCES, NULL, NULL, table);
 	assert_string_equal(json_str(json_get(o, "kind")), "Table");
 	assert_int_equal(json_count(json_get(o, "rows")), 1);
-	o = served_call_as(s, "GET", INSTANCES "/hello-u1", NULL, NULL, table);
+	o = served_call_as(s, "GET", INSTANCES "/hello.u1", NULL, NULL, table);
 	assert_string_equal(json_str(json_in(json_item(json_get(o, "rows"), 0), "object", "kind")),
 			    "PartialObjectMetadata");
 	o = served_call_as(s, "GET", INSTANCES, NULL, NULL,

@@ -34,7 +34,7 @@ static struct instance *put(struct world *w, const char *uid, int version, const
 	return instance_table_put(
 		w->t,
 		fixture_jsonf(w->a,
-			      "{'metadata': {'namespace': 'n', 'name': 'c-u', 'uid': '%s', 'resourceVersion': '%d'},"
+			      "{'metadata': {'namespace': 'n', 'name': 'c.u', 'uid': '%s', 'resourceVersion': '%d'},"
 			      " 'spec': {'containerName': 'c', 'id': 'u', %s}, 'status': {%s}}",
 			      uid, version, spec, status));
 }

@@ -226,7 +226,7 @@ static void watch_says(struct world *w, int version, const char *spec, const cha
 	instance_table_put(
 		w->t,
 		fixture_jsonf(w->a,
-			      "{'metadata': {'namespace': 'n', 'name': 'c-u', 'uid': '1', 'resourceVersion': '%d'},"
+			      "{'metadata': {'namespace': 'n', 'name': 'c.u', 'uid': '1', 'resourceVersion': '%d'},"
 			      " 'spec': {'containerName': 'c', 'id': 'u', %s}, 'status': {%s}}",
 			      version, spec, status));
 	resolver_instance_changed(w->r, "n/c/u");
@@ -263,7 +263,7 @@ static void test_hundred_ask_and_one_is_made(void **state)
 	assert_int_equal(api_count(w), 1);
 	assert_string_equal(
 		w->api.calls[0],
-		"POST /apis/berth.dev/v1/namespaces/n/instances {\"metadata\":{\"name\":\"c-u\",\"namespace\":\"n\","
+		"POST /apis/berth.dev/v1/namespaces/n/instances {\"metadata\":{\"name\":\"c.u\",\"namespace\":\"n\","
 		"\"labels\":{\"berth.dev/container\":\"c\"},\"annotations\":{\"berth.dev/wanted-at\":\"T\"}},\"spec\":{\"containerName\":\"c\",\"id\":\"u\","
 		"\"state\":\"Running\",\"origin\":\"here\"},\"apiVersion\":\"berth.dev/v1\",\"kind\":\"Instance\"}");
 	loop_until(w, resolver_waiting(w->r) == 0);
@@ -279,7 +279,7 @@ static void test_wakes_one_that_sleeps(void **state)
 
 	loop_until(w, w->written == 1);
 	assert_string_equal(w->api.calls[0],
-			    "PATCH /apis/berth.dev/v1/namespaces/n/instances/c-u "
+			    "PATCH /apis/berth.dev/v1/namespaces/n/instances/c.u "
 			    "{\"metadata\":{\"resourceVersion\":\"5\",\"annotations\":{\"berth.dev/wanted-at\":\"T\"}},"
 			    "\"spec\":{\"state\":\"Running\",\"origin\":\"here\"}}");
 	/* Until the watch has caught up with our write, what it says is old. */

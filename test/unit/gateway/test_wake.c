@@ -38,7 +38,7 @@ static void decide(struct world *w, const char *spec, const char *status)
 			w->t,
 			fixture_jsonf(
 				w->a,
-				"{'metadata': {'namespace': 'n', 'name': 'c-u', 'uid': '1', 'resourceVersion': '7'},"
+				"{'metadata': {'namespace': 'n', 'name': 'c.u', 'uid': '1', 'resourceVersion': '7'},"
 				" 'spec': {'containerName': 'c', 'id': 'u', %s}, 'status': {%s}}",
 				spec, status));
 	wake_decide(&w->in, &w->v);

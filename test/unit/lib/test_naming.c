@@ -13,22 +13,22 @@
 static const struct {
 	const char *id, *name; /* for the container "shop"; NULL: refused */
 } names[] = {
-	{"u1", "shop-u1"},
-	{"1", "shop-1"},
-	{"user-1", "shop-user-1"},
-	{FORTY, "shop-" FORTY},
-	{FORTY "1", "shop-a2345678901234567890123456789-ha399a513e7"},
-	{"User 1", "shop-user-1-he735fcdd4c"},
-	{"user_1", "shop-user-1-h79b0aa0042"},
-	{"alice@example.com", "shop-alice-example-com-hff8d9819fc"},
-	{"--a--", "shop-a-h971a854a7d"},
-	{"-", "shop-x-h3973e022e9"},
-	{"\xc3\xa9", "shop-x-h4a99557e40"},
-	{"a-h0123456789", "shop-a-h0123456789-h2c291a1482"},
-	{"a-h012345678", "shop-a-h012345678"},
-	{"a-h012345678g", "shop-a-h012345678g"},
-	{"h0123456789", "shop-h0123456789"},
-	{"x-h3973e022e9", "shop-x-h3973e022e9-h089627a58e"},
+	{"u1", "shop.u1"},
+	{"1", "shop.1"},
+	{"user-1", "shop.user-1"},
+	{FORTY, "shop." FORTY},
+	{FORTY "1", "shop.a2345678901234567890123456789-ha399a513e7"},
+	{"User 1", "shop.user-1-he735fcdd4c"},
+	{"user_1", "shop.user-1-h79b0aa0042"},
+	{"alice@example.com", "shop.alice-example-com-hff8d9819fc"},
+	{"--a--", "shop.a-h971a854a7d"},
+	{"-", "shop.x-h3973e022e9"},
+	{"\xc3\xa9", "shop.x-h4a99557e40"},
+	{"a-h0123456789", "shop.a-h0123456789-h2c291a1482"},
+	{"a-h012345678", "shop.a-h012345678"},
+	{"a-h012345678g", "shop.a-h012345678g"},
+	{"h0123456789", "shop.h0123456789"},
+	{"x-h3973e022e9", "shop.x-h3973e022e9-h089627a58e"},
 	{"", NULL},
 	{"a\nb", NULL},
 	{"a\x7f", NULL},
@@ -68,7 +68,7 @@ static void test_id_length(void **state)
 	memset(id, 'a', sizeof(id));
 	id[INSTANCE_ID_MAX] = '\0';
 	assert_int_equal(instance_name(a, "shop", id, &name, NULL), 0);
-	assert_int_equal(strlen(name), strlen("shop-") + 29 + strlen("-h") + 10);
+	assert_int_equal(strlen(name), strlen("shop.") + 29 + strlen("-h") + 10);
 	id[INSTANCE_ID_MAX] = 'a';
 	id[INSTANCE_ID_MAX + 1] = '\0';
 	assert_int_equal(instance_name(a, "shop", id, &name, NULL), -E_INVALID);
