@@ -139,7 +139,8 @@ static int with_store(struct cli *c, struct image_store_options *opt, const char
 	if (!r) {
 		r = run(c, opt, args, n, e);
 		image_store_close(c->store);
-		uv_run(&c->loop, UV_RUN_DEFAULT);
+		while (uv_run(&c->loop, UV_RUN_DEFAULT) > 0)
+			; /* on_changed() may have asked the loop to stop before it ran */
 	}
 	uv_loop_close(&c->loop);
 	return r;
