@@ -104,10 +104,7 @@ static void handle_health(struct agent *g, struct httpd_request *r, _unused_ con
 static void handle_metrics(_unused_ struct agent *g, struct httpd_request *r, _unused_ const char *ns,
 			   _unused_ const char *name)
 {
-	_buf_ text = BUF_INIT(4U << 20);
-
-	metrics_write(&text);
-	httpd_reply(r, 200, "text/plain; version=0.0.4", text.data, text.len);
+	httpd_reply_metrics(r);
 }
 
 static const struct call {

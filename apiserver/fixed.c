@@ -4,7 +4,6 @@
 #include "apiserver/fixed.h"
 #include "apiserver/openapi.h"
 #include "apiserver/status.h"
-#include "lib/metrics.h"
 #include <stdio.h>
 
 #define TEXT_MAX 65536
@@ -72,11 +71,8 @@ static void version(struct call *c)
 
 static void metrics(struct call *c)
 {
-	_buf_ out = BUF_INIT(1U << 20);
-
-	metrics_write(&out);
 	call_count(c, 200);
-	httpd_reply(c->http, 200, "text/plain; version=0.0.4; charset=utf-8", out.data ? out.data : "", out.len);
+	httpd_reply_metrics(c->http);
 }
 
 static const struct {

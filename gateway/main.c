@@ -7,7 +7,6 @@
 #include "lib/fsutil.h"
 #include "lib/httpd.h"
 #include "lib/log.h"
-#include "lib/metrics.h"
 #include "lib/options.h"
 #include "lib/units.h"
 
@@ -19,7 +18,6 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 
-#define ANSWER_MAX (4U << 20)
 #define STOP_WAIT_MS 60000
 
 static struct gateway_config cfg;
@@ -140,20 +138,6 @@ static void on_signal(uv_signal_t *sig, int number)
 	gateway_drain(p->gateway, on_drained, p);
 }
 
-static void serve_metrics(struct httpd_request *r, _unused_ void *user)
-{
-	_buf_ out = BUF_INIT(ANSWER_MAX);
-
-	if (streq(httpd_path(r), "/healthz")) {
-		httpd_reply(r, 200, "text/plain", "ok", 2);
-	} else if (streq(httpd_path(r), "/metrics")) {
-		metrics_write(&out);
-		httpd_reply(r, 200, "text/plain; version=0.0.4", out.data, out.len);
-	} else {
-		httpd_reply(r, 404, "text/plain", "not found\n", 10);
-	}
-}
-
 /* One berth-gateway per state folder. The descriptor stays open as long as the process lives. */
 static int take_lock(struct error *e)
 {
@@ -198,9 +182,10 @@ static int serve(struct program *p, struct arena *a, struct error *e)
 	uv_loop_init(&p->loop);
 	r = kube_new(&kube_cfg, &p->loop, "berth-gateway/" BERTH_VERSION, &p->kube, e);
 	if (!r && cfg.metrics_listen)
-		r = httpd_start(
-			&(struct httpd_config){.listen = cfg.metrics_listen, .threads = 1, .handler = serve_metrics},
-			&metrics, e);
+		r = httpd_start(&(struct httpd_config){.listen = cfg.metrics_listen,
+						       .threads = 1,
+						       .handler = httpd_serve_metrics},
+				&metrics, e);
 	if (!r)
 		r = gateway_start(&p->loop, &cfg, p->kube, &p->gateway, e);
 	if (r)

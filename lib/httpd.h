@@ -81,6 +81,10 @@ void httpd_set_header(struct httpd_request *r, const char *name, const char *val
 void httpd_reply(struct httpd_request *r, int status, const char *content_type, const void *body, size_t len);
 /* The same without a copy; takes one reference of c. */
 void httpd_reply_chunk(struct httpd_request *r, int status, const char *content_type, struct chunk *c);
+/* What lib/metrics.h has counted, in Prometheus' text format. */
+void httpd_reply_metrics(struct httpd_request *r);
+/* A handler for processes that serve nothing else: /metrics and /healthz. */
+httpd_handler httpd_serve_metrics;
 
 /* A chunked answer that is pushed. on_closed is called exactly once, when the client has gone or after
  * httpd_stream_end(); then the stream must not be touched any more. All calls are thread-safe and never block. Started

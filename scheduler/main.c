@@ -4,14 +4,11 @@
 #include "lib/httpd.h"
 #include "lib/kube.h"
 #include "lib/log.h"
-#include "lib/metrics.h"
 #include "lib/options.h"
 #include "scheduler/shell.h"
 
 #include <signal.h>
 #include <stdio.h>
-
-#define ANSWER_MAX (1U << 20)
 
 static struct {
 	const char *kubeconfig, *metrics_listen, *log_level, *registry_ca;
@@ -35,21 +32,6 @@ static void on_signal(uv_signal_t *sig, int number)
 	uv_stop(sig->loop);
 }
 
-static void serve_metrics(struct httpd_request *r, void *user)
-{
-	_buf_ out = BUF_INIT(ANSWER_MAX);
-
-	(void)user;
-	if (streq(httpd_path(r), "/healthz")) {
-		httpd_reply(r, 200, "text/plain", "ok", 2);
-	} else if (streq(httpd_path(r), "/metrics")) {
-		metrics_write(&out);
-		httpd_reply(r, 200, "text/plain; version=0.0.4", out.data, out.len);
-	} else {
-		httpd_reply(r, 404, "text/plain", "not found\n", 10);
-	}
-}
-
 static int run(struct error *e)
 {
 	_arena_ a = arena_new();
@@ -68,9 +50,10 @@ static int run(struct error *e)
 	if (r)
 		return r;
 	if (cfg.metrics_listen) {
-		r = httpd_start(
-			&(struct httpd_config){.listen = cfg.metrics_listen, .threads = 1, .handler = serve_metrics},
-			&metrics, e);
+		r = httpd_start(&(struct httpd_config){.listen = cfg.metrics_listen,
+						       .threads = 1,
+						       .handler = httpd_serve_metrics},
+				&metrics, e);
 		if (r)
 			return r;
 	}
