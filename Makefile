@@ -4,6 +4,8 @@
 # form lib<component>.a, which unit tests and fuzz targets link too. Nothing is listed by hand.
 
 VERSION := 0.1.0
+# When that version was made, for manual pages.
+RELEASED := 2026-11-25
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 # debug, release, asan, tsan, fuzz or cov; each has its own folder, so they never mix.
@@ -39,7 +41,7 @@ ifeq ($(BUILD),fuzz)
 CC := clang
 endif
 
-CPPFLAGS += -D_GNU_SOURCE -I. -I$(B)/gen -DBERTH_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS))
+CPPFLAGS += -D_GNU_SOURCE -I. -I$(B)/gen -DBERTH_VERSION='"$(VERSION)"' -DBERTH_RELEASED='"$(RELEASED)"' $(shell pkg-config --cflags $(PKGS))
 CFLAGS   += -std=gnu11 $(CFLAGS_WARN) $(CFLAGS_$(BUILD)) -pthread -fno-common
 LDFLAGS  += $(LDFLAGS_$(BUILD)) -pthread
 LIBS_lib := $(shell pkg-config --libs $(PKGS_lib)) -lm

@@ -12,11 +12,12 @@
 #include "lib/log.h"
 #include "lib/units.h"
 
-#define CONFIG_SUMMARY                                                                                                   \
-	"Usage: berth-agent --kubeconfig FILE --node-name NAME --location NAME --kernel FILE --initrd FILE [options]\n"  \
-	"       berth-agent cleanup --state-dir DIR\n\n"                                                                 \
-	"Makes this host's VMs match the Instances bound to it. `cleanup` removes every VM, tap, packet rule and disk\n" \
-	"that an agent with this state folder made.\n"
+#define SUMMARY                                                                                                \
+	"Makes this host's VMs match the Instances bound to it.\n\n"                                           \
+	"berth-agent --kubeconfig FILE --node-name NAME --location NAME --kernel FILE --initrd FILE [flags]\n" \
+	"berth-agent cleanup --state-dir DIR\n"                                                                \
+	"berth-agent image pull REFERENCE | list | verify --state-dir DIR\n"
+#define CLEANUP_SUMMARY "Removes every VM, tap, packet rule and disk that an agent with this state folder made."
 
 int config_parse_cidr(const char *text, uint32_t *ret_base, unsigned *ret_bits, struct error *e)
 {
@@ -251,7 +252,7 @@ void config_parse_or_exit(struct agent_config *cfg, int argc, char **argv)
 		{"log-level", 0, OPT_STRING, &cfg->log_level_text, "LEVEL",
 		 "debug, info, warn or error (default info)"},
 		{0}};
-	options_parse_or_exit("berth-agent", CONFIG_SUMMARY, specs, argc, argv);
+	options_parse_or_exit("berth-agent", SUMMARY, specs, argc, argv);
 	if (check(cfg, &e))
 		die_usage(&e);
 }
@@ -266,7 +267,7 @@ void config_parse_cleanup_or_exit(struct agent_config *cfg, int argc, char **arg
 		{"hypervisor", 0, OPT_STRING, &cfg->hypervisor, "URI", "libvirt connection (default qemu:///system)"},
 		{"nft-table", 0, OPT_STRING, &cfg->nft_table, "NAME", "nftables table of family inet (default berth)"},
 		{0}};
-	options_parse_or_exit("berth-agent cleanup", CONFIG_SUMMARY, specs, argc, argv);
+	options_parse_or_exit("berth-agent cleanup", CLEANUP_SUMMARY, specs, argc, argv);
 	log_init("agent", LOG_INFO);
 	if (access(cfg->state_dir, F_OK) == 0 && make_absolute("state-dir", &cfg->state_dir, &e))
 		die_usage(&e);

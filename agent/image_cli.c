@@ -6,6 +6,7 @@
 #include "agent/image.h"
 #include "agent/image_record.h"
 #include "lib/log.h"
+#include "lib/man.h"
 #include "lib/options.h"
 #include "lib/units.h"
 
@@ -161,6 +162,12 @@ int image_cli_main(int argc, char **argv)
 		{"unpacked-max", 0, OPT_QUANTITY, &opt.unpacked_max, "BYTES", "Largest image, unpacked"},
 		{"help", 'h', OPT_BOOL, &help, NULL, "Show this help"},
 		{0}};
+
+	if (man_wanted(argc, argv)) {
+		man_print("berth-agent image", "pull REFERENCE | list | verify",
+			  "Works on the images of a node without an apiserver; its agent must not be running.", specs);
+		return 0;
+	}
 	const char **args = xcalloc((size_t)argc + 1, sizeof(*args));
 	struct error e;
 	int n = 0;

@@ -7,6 +7,7 @@
 #include "lib/arena.h"
 #include "lib/fsutil.h"
 #include "lib/log.h"
+#include "lib/man.h"
 #include "lib/options.h"
 #include <fcntl.h>
 #include <malloc.h>
@@ -42,6 +43,7 @@ static const struct option_spec serve_options[] = {
 	{0}};
 
 static const char summary[] =
+	"Stores Berth's objects and serves them as a Kubernetes API.\n"
 	"berth-apiserver [serve] [flags]      serve the API\n"
 	"berth-apiserver init [flags]         make CA, certificates, tokens and kubeconfigs in a state folder\n"
 	"berth-apiserver issue node|gateway NAME [flags]   make credentials for one more component\n";
@@ -156,6 +158,16 @@ static int run_setup(int argc, char **argv,
 	struct error e;
 	int nargs;
 
+	if (man_wanted(argc, argv)) {
+		bool issues = run == setup_issue;
+
+		man_print(issues ? PROGRAM " issue" : PROGRAM " init", issues ? "node|gateway NAME [flags]" : "[flags]",
+			  issues ? "Makes credentials for one more component."
+				 : "Makes CA, certificates, tokens and kubeconfigs in a state folder.",
+			  setup_options);
+		free(args);
+		return 0;
+	}
 	if (argc > 1 && (streq(argv[1], "--help") || streq(argv[1], "-h"))) {
 		printf("%s\n", summary);
 		options_help(setup_options);

@@ -1,5 +1,8 @@
 /*
- * cmd_delete.c - berthctl delete: by name, by selector, or what a manifest holds; waits until it is gone.
+ * cmd_delete.c - berthctl delete: by name, by selector, or what a manifest holds; waits until all of it is gone.
+ *
+ * As kubectl does it: all deletions are asked for first, so that finalizers run side by side, and one that fails does
+ * not keep the others from being tried.
  */
 #include "cli/manifest.h"
 #include "cli/resource.h"
@@ -16,7 +19,7 @@ static struct {
 	int64_t timeout_ms;
 } opt = {.wait = true};
 
-static const struct option_spec specs[] = {
+const struct option_spec cmd_delete_options[] = {
 	{"filename", 'f', OPT_LIST, &opt.files, "FILE",
 	 "Delete the objects in this file, folder, or - (may be repeated)"},
 	{"selector", 'l', OPT_STRING, &opt.labels, "LABELS", "All objects of the type with these labels"},
@@ -27,68 +30,104 @@ static const struct option_spec specs[] = {
 	{0},
 };
 
-static int wait_gone(struct cli *c, const char *path, const char *uid, const char *label, struct error *e)
+/* What was asked to go, and still has finalizers. */
+struct leaving {
+	const char *path, *uid, *label;
+	struct leaving *next;
+};
+
+struct deletion {
+	struct cli *cli;
+	struct leaving *first, **last;
+	bool failed; /* of some object, and the user was told */
+};
+
+static int wait_gone(struct cli *c, const struct leaving *l, int64_t deadline, struct error *e)
 {
-	int64_t begun = time_mono_ms();
-
 	for (;;) {
+		_arena_ a = arena_new();
 		struct json *o;
-		int r = kube_do(c->kube, &(struct kube_call){.method = "GET", .path = path}, c->arena, &o, e);
+		int r = kube_do(c->kube, &(struct kube_call){.method = "GET", .path = l->path}, a, &o, e);
 
-		if (r == -E_NOT_FOUND || (!r && !streq(uid, json_str(json_in(o, "metadata", "uid"))))) {
+		if (r == -E_NOT_FOUND || (!r && !streq(l->uid, json_str(json_in(o, "metadata", "uid"))))) {
 			*e = (struct error){0};
 			return 0;
 		}
 		if (r)
 			return r;
-		if (opt.timeout_ms && time_mono_ms() - begun > opt.timeout_ms)
-			return error_set(e, E_TIMEOUT, "%s is still being deleted (finalizers: %s)", label,
-					 json_to_string(c->arena, json_in(o, "metadata", "finalizers")));
+		if (deadline && time_mono_ms() > deadline)
+			return error_set(e, E_TIMEOUT, "%s is still being deleted (finalizers: %s)", l->label,
+					 json_to_string(a, json_in(o, "metadata", "finalizers")));
 		nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
 	}
 }
 
-static int delete_one(struct cli *c, const struct kube_resource *r, const char *ns, const char *name, struct error *e)
+static int wait_for_all(const struct deletion *d, struct error *e)
 {
+	int64_t deadline = opt.timeout_ms ? time_mono_ms() + opt.timeout_ms : 0;
+	int r = 0;
+
+	for (const struct leaving *l = d->first; l && !r; l = l->next)
+		r = wait_gone(d->cli, l, deadline, e);
+	return r;
+}
+
+/* Fails only when the server cannot be asked; what it says against one object is printed. */
+static int delete_one(struct deletion *d, const struct kube_resource *r, const char *ns, const char *name,
+		      struct error *e)
+{
+	struct cli *c = d->cli;
 	const char *path = kube_path(c->arena, r, ns, name, NULL), *label = resource_label(c, r, name);
 	struct json *answer;
 	int err = kube_do(c->kube, &(struct kube_call){.method = "DELETE", .path = path}, c->arena, &answer, e);
 
-	if (err == -E_NOT_FOUND && opt.ignore_missing) {
+	if (err && error_is_retryable(-err))
+		return err;
+	if (err) {
+		if (err != -E_NOT_FOUND || !opt.ignore_missing) {
+			fprintf(stderr, "error: %s\n", e->text);
+			d->failed = true;
+		}
 		*e = (struct error){0};
 		return 0;
 	}
-	if (err)
-		return err;
 	printf("%s deleted\n", label);
 	fflush(stdout);
 	/* The object itself comes back while finalizers hold it, a Status when it is gone. */
 	const char *uid = json_str(json_in(answer, "metadata", "uid"));
 
-	return opt.wait && uid ? wait_gone(c, path, uid, label, e) : 0;
+	if (uid) {
+		struct leaving *l = arena_calloc(c->arena, sizeof(*l));
+
+		*l = (struct leaving){.path = path, .uid = uid, .label = label};
+		*d->last = l;
+		d->last = &l->next;
+	}
+	return 0;
 }
 
-static int delete_many(struct cli *c, const struct kube_resource *r, struct error *e)
+static int delete_many(struct deletion *d, const struct kube_resource *r, struct error *e)
 {
 	_buf_ q = BUF_INIT(16384);
 	struct json *list;
-	const char *ns = resource_namespace(c, r);
+	const char *ns = resource_namespace(d->cli, r);
 
-	buf_adds(&q, kube_path(c->arena, r, ns, NULL, NULL));
+	buf_adds(&q, kube_path(d->cli->arena, r, ns, NULL, NULL));
 	if (opt.labels) {
 		buf_adds(&q, "?labelSelector=");
 		percent_encode(opt.labels, &q);
 	}
-	int err = kube_do(c->kube, &(struct kube_call){.method = "GET", .path = q.data}, c->arena, &list, e);
+	int err = kube_do(d->cli->kube, &(struct kube_call){.method = "GET", .path = q.data}, d->cli->arena, &list, e);
 
 	for (size_t i = 0; !err && i < json_count(json_get(list, "items")); i++)
-		err = delete_one(c, r, ns, json_str(json_in(json_item(json_get(list, "items"), i), "metadata", "name")),
+		err = delete_one(d, r, ns, json_str(json_in(json_item(json_get(list, "items"), i), "metadata", "name")),
 				 e);
 	return err;
 }
 
-static int delete_files(struct cli *c, struct error *e)
+static int delete_files(struct deletion *d, struct error *e)
 {
+	struct cli *c = d->cli;
 	struct json *objects;
 	int err = manifest_read(c, &opt.files, &objects, e);
 
@@ -99,36 +138,45 @@ static int delete_files(struct cli *c, struct error *e)
 
 		err = resource_of_object(c, o, &r, e);
 		if (!err)
-			err = delete_one(c, &r, r.namespaced ? (ns ? ns : c->namespace) : NULL,
+			err = delete_one(d, &r, r.namespaced ? (ns ? ns : c->namespace) : NULL,
 					 json_str(json_in(o, "metadata", "name")), e);
 	}
 	return err;
 }
 
-int cmd_delete(struct cli *c, int argc, char **argv, struct error *e)
+static int delete_targets(struct deletion *d, const char *const *args, int n, struct error *e)
 {
-	const char **args;
 	struct target *targets;
 	size_t count;
-	int n, r = cli_parse(c, "delete", specs, false, argc, argv, &args, &n, e);
+	int r = targets_parse(d->cli, args, n, &targets, &count, e);
 
-	if (!r)
-		r = cli_want_args("delete", n, opt.files.count ? 0 : 1, opt.files.count ? 0 : -1, e);
-	if (!r)
-		r = cli_connect(c, e);
-	if (!r && opt.files.count)
-		return delete_files(c, e);
-	if (!r)
-		r = targets_parse(c, args, n, &targets, &count, e);
 	for (size_t i = 0; !r && i < count; i++) {
+		const struct kube_resource *type = &targets[i].resource;
+
 		if (targets[i].name)
-			r = delete_one(c, &targets[i].resource, resource_namespace(c, &targets[i].resource),
-				       targets[i].name, e);
+			r = delete_one(d, type, resource_namespace(d->cli, type), targets[i].name, e);
 		else if (opt.all || opt.labels)
-			r = delete_many(c, &targets[i].resource, e);
+			r = delete_many(d, type, e);
 		else
 			r = error_set(e, E_BAD_REQUEST, "say which: berthctl delete %s NAME, or --all, or -l LABELS",
 				      args[0]);
 	}
 	return r;
+}
+
+int cmd_delete(struct cli *c, int argc, char **argv, struct error *e)
+{
+	struct deletion d = {.cli = c, .last = &d.first};
+	const char **args;
+	int n, r = cli_parse(c, "delete", false, argc, argv, &args, &n, e);
+
+	if (!r)
+		r = cli_want_args("delete", n, opt.files.count ? 0 : 1, opt.files.count ? 0 : -1, e);
+	if (!r)
+		r = cli_connect(c, e);
+	if (!r)
+		r = opt.files.count ? delete_files(&d, e) : delete_targets(&d, args, n, e);
+	if (!r && opt.wait)
+		r = wait_for_all(&d, e);
+	return !r && d.failed ? CLI_FAILED : r;
 }

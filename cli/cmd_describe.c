@@ -210,7 +210,7 @@ int cmd_describe(struct cli *c, int argc, char **argv, struct error *e)
 	const char **args;
 	struct target *targets;
 	size_t count;
-	int n, r = cli_parse(c, "describe", NULL, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "describe", false, argc, argv, &args, &n, e);
 
 	if (!r)
 		r = cli_want_args("describe", n, 1, -1, e);

@@ -21,7 +21,7 @@ static struct {
 	bool in, tty;
 } opt;
 
-static const struct option_spec specs[] = {
+const struct option_spec cmd_exec_options[] = {
 	{"stdin", 'i', OPT_BOOL, &opt.in, NULL, "Pass standard input on"},
 	{"tty", 't', OPT_BOOL, &opt.tty, NULL, "Give the command a terminal"},
 	{0},
@@ -228,7 +228,7 @@ int cmd_exec(struct cli *c, int argc, char **argv, struct error *e)
 	const char **args;
 	struct session s = {.signals = -1};
 	sigset_t set;
-	int n, r = cli_parse(c, "exec", specs, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "exec", false, argc, argv, &args, &n, e);
 
 	if (!r && n < 2)
 		r = error_set(e, E_BAD_REQUEST, "usage: berthctl exec [-i] [-t] INSTANCE -- COMMAND [ARG...]");

@@ -14,16 +14,17 @@
 
 static struct {
 	const char *output, *labels, *fields, *raw;
-	bool all, watch, no_headers;
+	bool all, watch, no_headers, managed_fields;
 } opt;
 
-static const struct option_spec specs[] = {
+const struct option_spec cmd_get_options[] = {
 	{"output", 'o', OPT_STRING, &opt.output, "FORMAT", "json, yaml, wide or name"},
 	{"selector", 'l', OPT_STRING, &opt.labels, "LABELS", "Only objects with these labels (a=b,c!=d)"},
 	{"field-selector", 0, OPT_STRING, &opt.fields, "FIELDS", "Only objects with these fields"},
 	{"all-namespaces", 'A', OPT_BOOL, &opt.all, NULL, "Objects of every namespace"},
 	{"watch", 'w', OPT_BOOL, &opt.watch, NULL, "Then go on printing what changes"},
 	{"no-headers", 0, OPT_BOOL, &opt.no_headers, NULL, "No header line"},
+	{"show-managed-fields", 0, OPT_BOOL, &opt.managed_fields, NULL, "Keep metadata.managedFields in JSON and YAML"},
 	{"raw", 0, OPT_STRING, &opt.raw, "PATH", "Print what the server answers to GET PATH"},
 	{0},
 };
@@ -57,10 +58,19 @@ static const char *query(struct cli *c, const char *more)
 	return arena_strdup(c->arena, q.data);
 }
 
-static void print_object(const struct json *o)
+static void hide_managed_fields(struct json *o)
+{
+	json_unset(json_get(o, "metadata"), "managedFields");
+	for (size_t i = 0; i < json_count(json_get(o, "items")); i++)
+		json_unset(json_get(json_item(json_get(o, "items"), i), "metadata"), "managedFields");
+}
+
+static void print_object(struct json *o)
 {
 	_buf_ out = BUF_INIT(OUTPUT_MAX);
 
+	if (!opt.managed_fields)
+		hide_managed_fields(o);
 	if (streq(opt.output, "json")) {
 		json_write(o, JSON_PRETTY, &out);
 		buf_addc(&out, '\n');
@@ -238,7 +248,7 @@ int cmd_get(struct cli *c, int argc, char **argv, struct error *e)
 	const char **args;
 	struct target *targets;
 	size_t count;
-	int n, r = cli_parse(c, "get", specs, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "get", false, argc, argv, &args, &n, e);
 
 	if (!r)
 		r = cli_connect(c, e);

@@ -11,7 +11,7 @@ static struct {
 	int64_t tail, since_ms;
 } opt = {.tail = -1};
 
-static const struct option_spec specs[] = {
+const struct option_spec cmd_logs_options[] = {
 	{"follow", 'f', OPT_BOOL, &opt.follow, NULL, "Go on printing as it is written"},
 	{"tail", 0, OPT_INT, &opt.tail, "LINES", "Only the last lines (default: all)"},
 	{"since", 0, OPT_DURATION, &opt.since_ms, "TIME", "Only what is newer than this (5m, 1h)"},
@@ -31,7 +31,7 @@ static int write_out(void *user, const void *data, size_t len, struct error *e)
 int cmd_logs(struct cli *c, int argc, char **argv, struct error *e)
 {
 	const char **args;
-	int n, r = cli_parse(c, "logs", specs, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "logs", false, argc, argv, &args, &n, e);
 
 	if (!r)
 		r = cli_want_args("logs", n, 1, 1, e);

@@ -5,13 +5,19 @@
  */
 #include "cli/resource.h"
 #include "cli/table.h"
+#include "cli/top.h"
 #include "lib/units.h"
 
 #include <stdio.h>
 
+/* With a decimal: a small app needs less than a hundredth of its VM's memory. */
 static const char *percent(struct arena *a, int64_t part, int64_t whole)
 {
-	return whole > 0 ? arena_printf(a, "%lld%%", (long long)(part * 100 / whole)) : "-";
+	double share = whole > 0 ? (double)part * 100 / (double)whole : 0;
+
+	if (whole <= 0)
+		return NULL;
+	return share > 0 && share < 0.1 ? "<0.1%" : arena_printf(a, "%.1f%%", share);
 }
 
 static const char *bytes(struct arena *a, int64_t n)
@@ -76,30 +82,36 @@ static int top_nodes(struct cli *c, struct error *e)
 	return 0;
 }
 
+const char *const top_instance_columns[TOP_INSTANCE_COLUMNS + 1] = {"NAME", "CPU-TIME",	  "MEMORY", "MEMORY%",
+								    "DISK", "NET-IN/OUT", "NOTE",   NULL};
+
+void top_instance_row(struct arena *a, const char *name, const struct json *s, const char *ret[TOP_INSTANCE_COLUMNS])
+{
+	int64_t memory = json_int_or(json_get(s, "memoryBytes"), 0);
+	const char *row[TOP_INSTANCE_COLUMNS] = {
+		name,
+		arena_printf(a, "%.1fs", (double)json_int_or(json_get(s, "cpuMicroseconds"), 0) / 1e6),
+		bytes(a, memory),
+		percent(a, memory, json_int_or(json_get(s, "memoryLimitBytes"), 0)),
+		bytes(a, json_int_or(json_get(s, "diskBytes"), 0)),
+		arena_printf(a, "%s/%s", bytes(a, json_int_or(json_get(s, "networkReceivedBytes"), 0)),
+			     bytes(a, json_int_or(json_get(s, "networkSentBytes"), 0))),
+		arena_printf(a, "%lld processes", (long long)json_int_or(json_get(s, "processes"), 0))};
+
+	memcpy(ret, row, sizeof(row));
+}
+
 static void add_instance(struct cli *c, struct table *t, const struct json *i)
 {
 	const char *name = json_str(json_in(i, "metadata", "name"));
 	struct json *s = NULL;
 	struct error e = {0};
 	const char *path = kube_path(c->arena, &KUBE_INSTANCES, c->namespace, name, "stats");
-	int64_t memory, limit;
+	const char *row[TOP_INSTANCE_COLUMNS] = {name, NULL, NULL, NULL, NULL, NULL, e.text};
 
-	if (kube_do(c->kube, &(struct kube_call){.method = "GET", .path = path}, c->arena, &s, &e)) {
-		table_row(t, (const char *[]){name, NULL, NULL, NULL, NULL, NULL, e.text});
-		return;
-	}
-	memory = json_int_or(json_get(s, "memoryBytes"), 0);
-	limit = json_int_or(json_get(s, "memoryLimitBytes"), 0);
-	table_row(
-		t,
-		(const char *[]){
-			name,
-			arena_printf(c->arena, "%.1fs", (double)json_int_or(json_get(s, "cpuMicroseconds"), 0) / 1e6),
-			bytes(c->arena, memory), percent(c->arena, memory, limit),
-			bytes(c->arena, json_int_or(json_get(s, "diskBytes"), 0)),
-			arena_printf(c->arena, "%s/%s", bytes(c->arena, json_int_or(json_get(s, "netRxBytes"), 0)),
-				     bytes(c->arena, json_int_or(json_get(s, "netTxBytes"), 0))),
-			arena_printf(c->arena, "%lld processes", (long long)json_int_or(json_get(s, "processes"), 0))});
+	if (!kube_do(c->kube, &(struct kube_call){.method = "GET", .path = path}, c->arena, &s, &e))
+		top_instance_row(c->arena, name, s, row);
+	table_row(t, row);
 }
 
 static int top_instances(struct cli *c, struct error *e)
@@ -110,8 +122,7 @@ static int top_instances(struct cli *c, struct error *e)
 
 	if (r)
 		return r;
-	table_init(&t, c->arena,
-		   (const char *[]){"NAME", "CPU-TIME", "MEMORY", "MEMORY%", "DISK", "NET-IN/OUT", "NOTE", NULL});
+	table_init(&t, c->arena, top_instance_columns);
 	for (size_t i = 0; i < json_count(items); i++) {
 		const char *phase = json_str_or(json_in(json_item(items, i), "status", "phase"), "");
 
@@ -128,7 +139,7 @@ static int top_instances(struct cli *c, struct error *e)
 int cmd_top(struct cli *c, int argc, char **argv, struct error *e)
 {
 	const char **args;
-	int n, r = cli_parse(c, "top", NULL, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "top", false, argc, argv, &args, &n, e);
 
 	if (!r)
 		r = cli_want_args("top", n, 0, 1, e);

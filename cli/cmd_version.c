@@ -9,7 +9,7 @@ int cmd_version(struct cli *c, int argc, char **argv, struct error *e)
 {
 	const char **args;
 	struct json *o;
-	int n, r = cli_parse(c, "version", NULL, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "version", false, argc, argv, &args, &n, e);
 
 	if (!r)
 		r = cli_want_args("version", n, 0, 0, e);

@@ -14,7 +14,7 @@ static struct {
 	int64_t timeout_ms;
 } opt = {.timeout_ms = 30000};
 
-static const struct option_spec specs[] = {
+const struct option_spec cmd_wait_options[] = {
 	{"for", 0, OPT_STRING, &opt.what, "WHAT", "condition=TYPE[=STATUS], field=.status.phase=VALUE, or delete"},
 	{"timeout", 0, OPT_DURATION, &opt.timeout_ms, "TIME", "How long at most (default 30s)"},
 	{0},
@@ -123,7 +123,7 @@ int cmd_wait(struct cli *c, int argc, char **argv, struct error *e)
 	struct target *targets;
 	struct goal g = {.kind = GOAL_DELETE};
 	size_t count;
-	int n, r = cli_parse(c, "wait", specs, false, argc, argv, &args, &n, e);
+	int n, r = cli_parse(c, "wait", false, argc, argv, &args, &n, e);
 
 	if (!r)
 		r = cli_want_args("wait", n, 1, -1, e);

@@ -2,7 +2,7 @@
  * log.h - one line an event, in logfmt, on standard error: a constant message, then typed fields.
  *
  *     log_info("instance started", "instance", name, "node", node, NULL);
- *     → time=2026-01-02T03:04:05.678Z level=info component=agent msg="instance started" instance=shop-u1 node=n1
+ *     → time=2026-01-02T03:04:05.678Z level=info component=agent msg="instance started" instance=shop.u1 node=n1
  *
  * Fields are pairs of strings ended by NULL; a NULL value is left out. Secrets never go into a log line. Thread-safe;
  * a line is one write(2).

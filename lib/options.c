@@ -3,6 +3,7 @@
  */
 #include "lib/options.h"
 
+#include "lib/man.h"
 #include "lib/units.h"
 
 #include <errno.h>
@@ -238,6 +239,10 @@ void options_parse_or_exit(const char *program, const char *summary, const struc
 	struct error e = {0};
 	int n;
 
+	if (man_wanted(argc, argv)) {
+		man_print(program, "[flags]", summary, specs);
+		exit(0);
+	}
 	for (int i = 1; i < argc && !streq(argv[i], "--"); i++) {
 		if (streq(argv[i], "--version")) {
 			version_print(program);

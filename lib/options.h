@@ -1,5 +1,6 @@
 /*
- * options.h - command-line flags as a table: one declaration gives parsing, --help, --version and shell completion.
+ * options.h - command-line flags as a table: one declaration gives parsing, --help, --version, shell completion and
+ * manual pages (man.h).
  *
  *     static const struct option_spec options[] = {
  *             {"state-dir", 's', OPT_STRING, &cfg.state_dir, "DIR", "Folder for everything this process keeps"},

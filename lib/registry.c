@@ -111,6 +111,13 @@ static bool host_is_insecure(const struct registry *r, struct arena *a, const ch
 	return host_is_local(name);
 }
 
+bool registry_is_local(const char *host)
+{
+	_arena_ a = arena_new();
+
+	return host_is_local(host_name(a, host));
+}
+
 int registry_time_left(const struct registry_target *t, int64_t *ret, struct error *e)
 {
 	int64_t left = t->deadline_ms - time_mono_ms();

@@ -9,7 +9,7 @@
  * insecure, as with docker. Digests of manifests and configurations are verified here; whoever
  * reads a blob verifies it.
  *
- * Used by scheduler (to resolve a tag) and agent (to pull).
+ * Used by scheduler (to resolve a tag), agent (to pull) and cli (to tell how to push).
  */
 #ifndef BERTH_LIB_REGISTRY_H
 #define BERTH_LIB_REGISTRY_H
@@ -25,6 +25,9 @@ struct registry_options {
 struct registry_credentials {
 	const char *username, *password; /* NULL username: anonymous */
 };
+
+/* Does "HOST[:PORT]" name this machine? Such a registry counts as insecure. */
+bool registry_is_local(const char *host);
 
 struct registry;
 struct registry *registry_new(const struct registry_options *opt); /* opt may be NULL */

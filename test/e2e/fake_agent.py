@@ -221,3 +221,79 @@ class FakeAgent(threading.Thread):
         self.join(10)
         for name in list(self.apps):
             self.stop(name)
+
+
+class FakeNode(FakeAgent):
+    """One node under a real scheduler: fetches the images it is asked for, a quarter at a look, and runs what is bound to it.
+
+    `failing` are Revisions here; `broken` maps digests (or "*") to why they cannot be fetched; `slow` stops fetching at 25 %.
+    """
+
+    def __init__(self, api, port, **kw):
+        super().__init__(api, port, **kw)
+        self.images, self.broken, self.slow = {}, {}, False
+        self.revision = {}  # instance name → Revision it is to run
+
+    def register(self):
+        self.call("/apis/berth.dev/v1/locations", "POST", {
+            "apiVersion": "berth.dev/v1", "kind": "Location", "metadata": {"name": self.location},
+            "spec": {"latitude": 50, "longitude": 8}})
+        self.call("/api/v1/nodes", "POST", {
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": self.node, "labels": {"topology.kubernetes.io/zone": self.location}}})
+        self.call("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", "POST", {
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self.node},
+            "spec": {"holderIdentity": self.node, "leaseDurationSeconds": 3600,
+                     "renewTime": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())}})
+        self.report()
+
+    def report(self):
+        r = self.call(f"/api/v1/nodes/{self.node}/status", "PATCH", {"status": {
+            "allocatable": {"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1T"},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "message": ""}],
+            "prefetch": list(self.images.values())}}, MERGE)
+        if r.status >= 300:
+            self.errors.append(f"status of the node: {r}")
+
+    def fetch(self):
+        wanted = {i["spec"]["digest"] for i in self.call("/apis/berth.dev/v1/images").json()["items"]}
+        before = dict(self.images)
+        for digest in wanted:
+            percent = self.images.get(digest, {}).get("percent", 0)
+            why = self.broken.get(digest, self.broken.get("*"))
+            if why and percent < 100:
+                self.images[digest] = {"digest": digest, "phase": "Failed", "percent": percent, "message": why}
+            elif percent < (25 if self.slow else 100):
+                percent += 25
+                self.images[digest] = {"digest": digest, "phase": "Ready" if percent == 100 else "Pulling",
+                                       "percent": percent, "bytesTotal": 4000}
+        self.images = {d: i for d, i in self.images.items() if d in wanted}
+        if self.images != before:
+            self.report()
+
+    def step(self):
+        self.fetch()
+        super().step()
+
+    def place(self, *args):
+        pass  # the scheduler does
+
+    def status(self, name, **fields):
+        return super().status(name, revision=self.revision.get(name), **fields)
+
+    def one(self, i, container, active):
+        name, spec = i["metadata"]["name"], i["spec"]
+        generation, status = spec.get("vmGeneration", 0), i.get("status", {})
+        self.revision[name] = spec.get("revision")
+        if (status.get("phase") == "Ready" and status.get("vmGeneration", 0) < generation and spec["state"] == "Running"):
+            self.stop(name)  # a rollout step: another VM takes its place
+            self.status(name, phase="Starting", vmGeneration=generation, nodeName=self.node)
+            return
+        super().one(i, container, active)
+
+    def start_app(self, name, spec, phase, generation, container):
+        if spec.get("revision") in self.failing:
+            self.status(name, phase="Failed", vmGeneration=generation,
+                        conditions=self.ready(name, generation, False, "AppExited", "exit code 7"))
+            return
+        super().start_app(name, spec, phase, generation, container)

@@ -142,6 +142,43 @@ def test_rollout_over_three_instances(cluster):
         assert cluster.get(f"/roll/{i}").json()["revision"] == "roll-2"
 
 
+def test_from_a_dockerfile_to_an_answer(cluster, tmp_path):
+    """berthctl deploy with the registry that hack/up published; the second time the running instance moves."""
+    (tmp_path / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path}/run"\ngraphroot = "{tmp_path}/storage"\n')
+    env = dict(cluster.env, CONTAINERS_STORAGE_CONF=f"{tmp_path}/storage.conf", BUILDAH_ISOLATION="chroot")
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "hello").write_bytes((ROOT / "build" / cluster.build / "hello/hello").read_bytes())
+    (app / "hello").chmod(0o755)
+    (app / "dock.yaml").write_text(
+        "apiVersion: berth.dev/v1\nkind: Container\nmetadata: {name: dock}\n"
+        "spec: {image: ., ports: [{containerPort: 8080}]}\n---\n"
+        "apiVersion: berth.dev/v1\nkind: Route\nmetadata: {name: dock}\nspec:\n  rules:\n"
+        "    - matches: [{path: {type: PathPrefix, value: /dock}}]\n"
+        "      backend: {container: dock, instance: {pathSegment: 2}}\n")
+    for version in "v1", "v2":
+        (app / "Dockerfile").write_text(
+            f'FROM scratch\nCOPY hello /app/hello\nENV HELLO_VERSION={version}\nENTRYPOINT ["/app/hello"]\n')
+        r = subprocess.run([cluster.bin / "berthctl", "--kubeconfig", cluster.kubeconfig, "deploy", "-f", app / "dock.yaml",
+                            "--timeout=300s"], env=env, text=True, capture_output=True, timeout=400)
+        assert r.returncode == 0, r.stdout + r.stderr
+        assert f"dock-{version[1]} is rolled out" in r.stderr
+        until("the Route", lambda: cluster.get("/dock/u-1").status == 200, 120, 1)
+        hello = cluster.get("/dock/u-1").json()
+        assert hello["version"] == version and hello["revision"] == f"dock-{version[1]}"
+
+
+def test_top_shows_what_an_instance_uses(cluster):
+    assert cluster.get("/hello/u-1").status == 200
+    lines = cluster.berthctl("top", "instances").stdout.splitlines()
+    header, row = (next(line.split() for line in lines if line.startswith(w)) for w in ("NAME", "hello.u-1 "))
+    cells = dict(zip(header, row))
+    assert 0 < float(cells["MEMORY%"].removesuffix("%").removeprefix("<")) < 100, lines
+    received, sent = cells["NET-IN/OUT"].split("/")
+    assert not received.startswith("0") and not sent.startswith("0"), lines
+
+
 def test_max_instances_is_never_exceeded(cluster):
     cluster.deploy("few", maxInstances=2)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
