@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 
-#include "agent/image_prefetch.h"
 #include "agent/instance.h"
 #include "agent/memory.h"
 #include "agent/node.h"
@@ -243,17 +242,29 @@ static int start_kube(struct agent *g, struct error *e)
 	int r;
 
 	forever = arena_new();
-	if ((r = kube_config_load(forever, g->cfg->kubeconfig, NULL, &kc, e)) < 0)
+	if ((r = kube_config_load(forever, g->cfg->kubeconfig, NULL, &kc, e)) < 0 ||
+	    (r = registry_secrets_new(&kc, "berth-agent/" BERTH_VERSION, &g->pull_secrets, e)) < 0)
 		return r;
 	return kube_new(&kc, g->loop, "berth-agent/" BERTH_VERSION, &g->kube, e);
 }
 
+/* On a thread of the image store. */
+static int read_pull_secrets(void *user, const struct json *names, struct arena *a, struct registry_keys *ret,
+			     struct error *e)
+{
+	struct agent *g = user;
+
+	return registry_secrets_read(g->pull_secrets, names, a, ret, e);
+}
+
 static int start_images(struct agent *g, struct error *e)
 {
-	struct image_store_options opt = {.state_dir = g->cfg->state_dir, .changed = on_image, .user = g};
+	struct image_store_options opt = {.state_dir = g->cfg->state_dir,
+					  .registry = g->cfg->registry,
+					  .read_keys = read_pull_secrets,
+					  .changed = on_image,
+					  .user = g};
 
-	opt.registry.insecure = g->cfg->insecure_registries.items;
-	opt.registry.insecure_count = g->cfg->insecure_registries.count;
 	return image_store_open(g->loop, &opt, &g->images, e);
 }
 
@@ -286,7 +297,7 @@ int agent_start(struct agent *g, const struct agent_config *cfg, uv_loop_t *loop
 	    (r = vm_host_new(cfg->hypervisor, on_vm_event, g, &g->vms, e)) < 0 || (r = port_start(g, &g->port, e)) < 0)
 		return r;
 	start_informers(g);
-	image_prefetch_start(g->kube, g->images, cfg->location);
+	g->prefetch = image_prefetch_start(g->kube, g->images, cfg->location);
 	g->node = node_start(g);
 	stock_take(g);
 	uv_timer_start(&g->resync, on_resync, FIRST_RESYNC_MS, RESYNC_MS);

@@ -1,7 +1,7 @@
 /*
  * agent.h - what the files of the agent share: one struct agent, made by agent.c, used on the loop's thread.
  *
- * Worker jobs never touch it but for cfg, owner and vms, which do not change.
+ * Worker jobs never touch it but for cfg, owner, vms and pull_secrets, which do not change.
  */
 #ifndef BERTH_AGENT_AGENT_H
 #define BERTH_AGENT_AGENT_H
@@ -9,11 +9,11 @@
 #include <uv.h>
 
 #include "agent/config.h"
-#include "agent/image.h"
+#include "agent/image_prefetch.h"
 #include "agent/net.h"
 #include "agent/post.h"
 #include "agent/vm.h"
-#include "lib/kube.h"
+#include "lib/registry_secrets.h"
 #include "lib/strmap.h"
 
 #define AGENT_REASON_MAX 256
@@ -31,6 +31,8 @@ struct agent {
 	struct post *post;
 	struct kube *kube;
 	struct image_store *images;
+	struct image_prefetch *prefetch;
+	struct registry_secrets *pull_secrets;
 	struct net_addresses *addresses;
 	struct kube_informer *instances, *revisions;
 	struct strmap *by_uid; /* struct instance */

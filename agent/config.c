@@ -180,9 +180,10 @@ static int check(struct agent_config *cfg, struct error *e)
 	r = quantity_parse_milli(cfg->reserve_cpu_text, &cfg->reserve_cpu_milli, e);
 	if (r < 0)
 		return error_prefix(e, "--reserve-cpu");
-	if (resolve_user(cfg->gateway_user, &cfg->gateway_uid, e) || resolve_dns(cfg, e) ||
-	    dir_make(cfg->state_dir, 0711, e) || make_absolute("state-dir", &cfg->state_dir, e) ||
-	    make_absolute("kernel", &cfg->kernel, e) || make_absolute("initrd", &cfg->initrd, e))
+	if (registry_options_check(&cfg->registry, e) || resolve_user(cfg->gateway_user, &cfg->gateway_uid, e) ||
+	    resolve_dns(cfg, e) || dir_make(cfg->state_dir, 0711, e) ||
+	    make_absolute("state-dir", &cfg->state_dir, e) || make_absolute("kernel", &cfg->kernel, e) ||
+	    make_absolute("initrd", &cfg->initrd, e))
 		return -E_BAD_REQUEST;
 	return 0;
 }
@@ -241,8 +242,7 @@ void config_parse_or_exit(struct agent_config *cfg, int argc, char **argv)
 		{"gateway-user", 0, OPT_STRING, &cfg->gateway_user, "USER",
 		 "Local user that may reach VMs (default haproxy)"},
 		{"gateway-address", 0, OPT_LIST, &cfg->gateway_addresses, "IP", "Address of a gateway on another host"},
-		{"insecure-registry", 0, OPT_LIST, &cfg->insecure_registries, "HOST[:PORT]",
-		 "Registry to speak plain HTTP with"},
+		REGISTRY_OPTION_SPECS(cfg->registry),
 		{"reserve-cpu", 0, OPT_STRING, &cfg->reserve_cpu_text, "CPU", "Not offered to instances (default 0)"},
 		{"reserve-memory", 0, OPT_QUANTITY, &cfg->reserve_memory, "BYTES",
 		 "Not offered to instances (default 512Mi)"},

@@ -7,7 +7,7 @@
 #ifndef BERTH_AGENT_CONFIG_H
 #define BERTH_AGENT_CONFIG_H
 
-#include "lib/options.h"
+#include "lib/registry.h"
 
 enum agent_accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 
@@ -18,7 +18,8 @@ struct agent_config {
 	const char *kubeconfig, *node_name, *location, *state_dir, *vm_cidr_text, *listen, *address, *hypervisor;
 	const char *tls_dir, *tls_cert, *tls_key, *tls_ca;
 	const char *accel_text, *kernel, *initrd, *gateway_user, *reserve_cpu_text, *nft_table, *log_level_text;
-	struct option_list dns_text, gateway_addresses, insecure_registries;
+	struct option_list dns_text, gateway_addresses;
+	struct registry_options registry;
 	int64_t reserve_memory, reserve_disk;
 
 	/* worked out from the above */

@@ -42,6 +42,7 @@ static struct image *add(struct image_store *s, const char *digest, const char *
 	img->store = s;
 	img->digest = xstrdup(digest);
 	img->reference = xstrdup(reference);
+	img->pull_secrets = xstrdup("null");
 	img->path = xstrdup(image_file_path(a, s->folders.images, digest));
 	if (s->count == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 16;
@@ -57,6 +58,7 @@ static void image_free(struct image *img)
 	free(img->reference);
 	free(img->path);
 	free(img->config);
+	free(img->pull_secrets);
 	free(img);
 }
 
@@ -263,6 +265,7 @@ static void store_init(struct image_store *s, uv_loop_t *loop, const struct imag
 	pthread_condattr_t monotonic;
 
 	s->loop = loop;
+	s->read_keys = opt->read_keys;
 	s->changed = opt->changed;
 	s->user = opt->user;
 	s->lock_fd = -1;
@@ -326,7 +329,7 @@ void image_store_close(struct image_store *s)
 /* ---- wanting ---- */
 
 /* With the lock held. */
-static void want(struct image *img, const char *reference, bool urgent)
+static void want(struct image *img, const char *reference, const char *pull_secrets, bool urgent)
 {
 	if (img->hidden) {
 		img->hidden = false;
@@ -334,9 +337,14 @@ static void want(struct image *img, const char *reference, bool urgent)
 		img->retry_at = 0;
 		img->now = img->pub = (struct image_view){.phase = IMAGE_PENDING};
 	}
-	if (!img->busy && !img->present && !streq(img->reference, reference)) {
+	if (!img->present && !streq(img->reference, reference)) {
 		free(img->reference);
 		img->reference = xstrdup(reference);
+		img->retry_at = 0;
+	}
+	if (!streq(img->pull_secrets, pull_secrets)) {
+		free(img->pull_secrets);
+		img->pull_secrets = xstrdup(pull_secrets);
 		img->retry_at = 0;
 	}
 	img->wanted = true;
@@ -347,7 +355,8 @@ static void want(struct image *img, const char *reference, bool urgent)
 	}
 }
 
-int image_want(struct image_store *s, const char *reference, bool urgent, struct error *e)
+int image_want(struct image_store *s, const char *reference, const struct json *pull_secrets, bool urgent,
+	       struct error *e)
 {
 	_arena_ a = arena_new();
 	struct oci_reference ref;
@@ -358,13 +367,14 @@ int image_want(struct image_store *s, const char *reference, bool urgent, struct
 	if (!ref.digest)
 		return error_set(e, E_INVALID, "image \"%s\" is not given by its digest", reference);
 	char *canonical = oci_reference_format(a, &ref);
+	char *secrets = json_to_string(a, pull_secrets ? pull_secrets : json_null(a));
 
 	pthread_mutex_lock(&s->lock);
 	struct image *img = find(s, ref.digest);
 
 	if (!img)
 		img = add(s, ref.digest, canonical);
-	want(img, canonical, urgent);
+	want(img, canonical, secrets, urgent);
 	pthread_cond_broadcast(&s->work);
 	pthread_mutex_unlock(&s->lock);
 	return 0;

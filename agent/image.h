@@ -40,6 +40,10 @@ struct image_store_options {
 	const char *state_dir;
 	struct registry_options registry;
 	int64_t unpacked_max; /* 0: IMAGE_UNPACKED_MAX */
+	/* The credentials in the Secrets that image_want() was given, in a. On a thread of the store's own, before each
+	 * pull that has any; fails when they cannot be had now. NULL: there are none. */
+	int (*read_keys)(void *user, const struct json *pull_secrets, struct arena *a, struct registry_keys *ret,
+			 struct error *e);
 	/* An image's phase or percent changed. It may call any function here but image_store_close(). May be NULL. */
 	void (*changed)(void *user, const struct image_status *s);
 	void *user;
@@ -55,10 +59,13 @@ int image_store_open(uv_loop_t *loop, const struct image_store_options *opt, str
  * this up for a minute; a process that is about to end need not call it. */
 void image_store_close(struct image_store *s);
 
-/* Wants an image: `reference` must hold a digest. Idempotent; a failed one is tried again by itself after 1 s, 2 s, 4 s
- * … 5 min (at once 5 min when the image itself is at fault). urgent: an instance waits; the image goes to the front of
- * the queue, is tried at once when it becomes urgent, and then at least every 30 s. Errors: E_INVALID. */
-int image_want(struct image_store *s, const char *reference, bool urgent, struct error *e);
+/* Wants an image: `reference` must hold a digest. pull_secrets (may be NULL) is copied: [{namespace, name}].
+ * Idempotent; a failed one is tried again by itself after 1 s, 2 s, 4 s … 5 min (at once 5 min when the image itself is
+ * at fault, at most 1 min when credentials are), and at once when it is given other Secrets. urgent: an instance waits;
+ * the image goes to the front of the queue, is tried at once when it becomes urgent, and then at least every 30 s.
+ * Errors: E_INVALID. */
+int image_want(struct image_store *s, const char *reference, const struct json *pull_secrets, bool urgent,
+	       struct error *e);
 /* Not wanted any more: an unfinished pull stops and the image leaves the list; a finished one stays. */
 void image_unwant(struct image_store *s, const char *digest);
 

@@ -204,7 +204,7 @@ static int transfer(struct fetch *f, struct error *e)
 	bool restarted = false;
 
 	f->resumed = f->have > 0;
-	int r = registry_read_blob(f->s->registry, f->s->reference, NULL, f->d->digest, f->have, on_bytes, f,
+	int r = registry_read_blob(f->s->registry, f->s->reference, f->s->cred, f->d->digest, f->have, on_bytes, f,
 				   &restarted, e);
 
 	if (!r && restarted) {

@@ -18,8 +18,9 @@ void image_blob_locks_free(struct image_blob_locks *l);
 
 struct image_blob_source {
 	struct registry *registry;
-	const char *reference; /* where from */
-	const char *folder;    /* …/blobs/sha256 */
+	const char *reference;			 /* where from */
+	const struct registry_credentials *cred; /* NULL: anonymous */
+	const char *folder;			 /* …/blobs/sha256 */
 	struct image_blob_locks *locks;
 	const atomic_bool *cancel;
 	/* Bytes that are there, by transfer or from an earlier time; negative when some turned out to be worthless. */

@@ -5,6 +5,7 @@
  */
 #include "agent/image.h"
 #include "agent/image_record.h"
+#include "lib/fsutil.h"
 #include "lib/log.h"
 #include "lib/man.h"
 #include "lib/options.h"
@@ -14,6 +15,7 @@
 
 struct cli {
 	uv_loop_t loop;
+	struct option_list secrets; /* files of Secret objects */
 	struct image_store *store;
 	const char *digest; /* awaited */
 	int exit_code;
@@ -51,14 +53,48 @@ static void on_changed(void *user, const struct image_status *s)
 }
 
 /* A tag is resolved first: the store knows digests only. */
-static int resolve(struct arena *a, const struct registry_options *opt, const char *reference, struct oci_image *ret,
-		   struct error *e)
+static int resolve(struct arena *a, const struct registry_options *opt, const char *reference,
+		   const struct registry_keys *keys, struct oci_image *ret, struct error *e)
 {
 	struct registry *r = registry_new(opt);
-	int err = registry_resolve(r, reference, NULL, 0, a, ret, e);
+	int err = registry_resolve(r, reference, keys, 0, a, ret, NULL, e);
 
 	registry_free(r);
 	return err;
+}
+
+static int read_secret(const char *path, struct arena *a, struct registry_keys *ret, struct error *e)
+{
+	_buf_ text = BUF_INIT(2 * REGISTRY_SECRET_MAX);
+	struct json *secret;
+	int r = file_read(path, &text, e);
+
+	if (!r && json_parse(a, text.data ? text.data : "", text.len, NULL, &secret, NULL))
+		r = error_set(e, E_INVALID, "%s is not JSON: make it with kubectl get secret NAME -o json", path);
+	if (!r)
+		registry_keys_add(a, ret, secret);
+	return r;
+}
+
+/* In place of Secrets at an API server: the files. The names are this very list, so that the store asks at all. */
+static int read_secrets(void *user, _unused_ const struct json *names, struct arena *a, struct registry_keys *ret,
+			struct error *e)
+{
+	const struct cli *c = user;
+	int r = 0;
+
+	for (size_t i = 0; i < c->secrets.count && !r; i++)
+		r = read_secret(c->secrets.items[i], a, ret, e);
+	return r;
+}
+
+static struct json *secret_names(struct arena *a, const struct cli *c)
+{
+	struct json *list = json_array(a);
+
+	for (size_t i = 0; i < c->secrets.count; i++)
+		json_append(a, list, json_string(a, c->secrets.items[i]));
+	return list;
 }
 
 static int do_pull(struct cli *c, const struct image_store_options *opt, const char *reference, struct error *e)
@@ -66,12 +102,15 @@ static int do_pull(struct cli *c, const struct image_store_options *opt, const c
 	_arena_ a = arena_new();
 	struct image_status status;
 	struct oci_image image;
-	int r = resolve(a, &opt->registry, reference, &image, e);
+	struct registry_keys keys = {0};
+	int r = read_secrets(c, NULL, a, &keys, e);
 
+	if (!r)
+		r = resolve(a, &opt->registry, reference, &keys, &image, e);
 	if (r)
 		return r;
 	c->digest = image.digest;
-	r = image_want(c->store, image.reference, true, e);
+	r = image_want(c->store, image.reference, secret_names(a, c), true, e);
 	if (r)
 		return r;
 	if (image_get(c->store, c->digest, &status) && status.phase == IMAGE_READY)
@@ -134,6 +173,7 @@ static int with_store(struct cli *c, struct image_store_options *opt, const char
 {
 	uv_loop_init(&c->loop);
 	opt->changed = on_changed;
+	opt->read_keys = read_secrets;
 	opt->user = c;
 	int r = image_store_open(&c->loop, opt, &c->store, e);
 
@@ -150,15 +190,13 @@ static int with_store(struct cli *c, struct image_store_options *opt, const char
 int image_cli_main(int argc, char **argv)
 {
 	struct image_store_options opt = {0};
-	struct option_list insecure = {0};
 	struct cli c = {.tty = isatty(2)};
 	bool help = false;
 	const struct option_spec specs[] = {
 		{"state-dir", 's', OPT_STRING, &opt.state_dir, "DIR", "Folder for everything this node keeps"},
-		{"insecure-registry", 0, OPT_LIST, &insecure, "HOST[:PORT]",
-		 "Do not insist on valid TLS for this registry"},
-		{"registry-ca", 0, OPT_STRING, &opt.registry.ca_file, "FILE",
-		 "Certificates that registries are verified with"},
+		REGISTRY_OPTION_SPECS(opt.registry),
+		{"pull-secret", 0, OPT_LIST, &c.secrets, "FILE",
+		 "Secret with credentials, as kubectl get -o json gives it (may be repeated)"},
 		{"unpacked-max", 0, OPT_QUANTITY, &opt.unpacked_max, "BYTES", "Largest image, unpacked"},
 		{"help", 'h', OPT_BOOL, &help, NULL, "Show this help"},
 		{0}};
@@ -181,10 +219,10 @@ int image_cli_main(int argc, char **argv)
 	} else if (!r && !opt.state_dir) {
 		r = error_set(&e, E_BAD_REQUEST, "image: --state-dir is missing");
 	} else if (!r) {
-		opt.registry.insecure = insecure.items;
-		opt.registry.insecure_count = insecure.count;
-		r = with_store(&c, &opt, args, n, &e);
+		r = registry_options_check(&opt.registry, &e);
 	}
+	if (!r && !help)
+		r = with_store(&c, &opt, args, n, &e);
 	free(args);
 	if (r)
 		fprintf(stderr, "berth-agent: %s\n", e.text);

@@ -16,6 +16,7 @@
 #define IMAGE_RETRY_MIN_MS 1000
 #define IMAGE_RETRY_MAX_MS 300000
 #define IMAGE_RETRY_URGENT_MAX_MS 30000
+#define IMAGE_RETRY_REFUSED_MAX_MS 60000 /* somebody may be putting the credentials right */
 #define IMAGE_MESSAGE_MAX (ERROR_TEXT_MAX + 64)
 
 /* What is shown of an image. */
@@ -30,6 +31,7 @@ struct image {
 	struct image_store *store;
 	char *digest, *reference, *path; /* path: of the squashfs */
 	char *config;			 /* JSON text, once present */
+	char *pull_secrets;		 /* JSON text, "null" without any */
 	struct image_view now, pub;
 	bool wanted, urgent;
 	bool hidden;	   /* of the loop's side alone: dropped, but a thread may still be at it */
@@ -48,6 +50,8 @@ struct image {
 struct image_store {
 	uv_loop_t *loop;
 	uv_async_t async;
+	int (*read_keys)(void *user, const struct json *pull_secrets, struct arena *a, struct registry_keys *ret,
+			 struct error *e);
 	void (*changed)(void *user, const struct image_status *s);
 	void *user;
 	int lock_fd; /* only one process works on a state folder */
@@ -67,8 +71,8 @@ struct image_store {
 
 /* image_worker.c: a thread; arg is the store. */
 void *image_worker_main(void *arg);
-/* When a failed image is tried again: 1 s, 2 s, 4 s … 5 min (urgent: 30 s); at once 5 min when the image itself is at
- * fault. retry_after: what the registry asked for, in seconds. Pure. */
+/* When a failed image is tried again: 1 s, 2 s, 4 s … 5 min (urgent: 30 s; refused credentials: 1 min); at once 5 min
+ * when the image itself is at fault. retry_after: what the registry asked for, in seconds. Pure. */
 int64_t image_retry_delay_ms(unsigned failures, int code, bool urgent, int retry_after);
 /* With the lock held: marks it for the loop's side. */
 void image_touch(struct image *img);

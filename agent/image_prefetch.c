@@ -4,6 +4,7 @@
 #include "agent/image_prefetch.h"
 
 #include "lib/log.h"
+#include "lib/naming.h"
 
 struct image_prefetch {
 	struct image_store *store;
@@ -33,11 +34,20 @@ static void on_image(void *user, enum kube_event ev, const struct json *old, con
 	if (ev == KUBE_SYNCED || !digest)
 		return;
 	if (reference) {
-		if (image_want(p->store, reference, false, &e))
+		if (image_want(p->store, reference, json_in(obj, "spec", "pullSecrets"), false, &e))
 			log_warn("image cannot be prefetched", "image", reference, "error", e.text, NULL);
 	} else if (ev == KUBE_DELETED || image_prefetch_wanted(old, p->location)) {
 		image_unwant(p->store, digest);
 	}
+}
+
+struct image_source image_prefetch_source(const struct image_prefetch *p, const char *digest)
+{
+	_arena_ a = arena_new();
+	const char *name = image_object_name(a, digest);
+	const struct json *spec = name ? json_get(kube_informer_get(p->informer, NULL, name), "spec") : NULL;
+
+	return (struct image_source){json_str(json_get(spec, "reference")), json_get(spec, "pullSecrets")};
 }
 
 struct image_prefetch *image_prefetch_start(struct kube *k, struct image_store *s, const char *location)

@@ -15,6 +15,14 @@ struct image_prefetch;
 struct image_prefetch *image_prefetch_start(struct kube *k, struct image_store *s, const char *location);
 void image_prefetch_stop(struct image_prefetch *p); /* NULL-safe; before kube_free() and image_store_close() */
 
+/* Where a digest is pulled from: what its Image says, wherever that is wanted. */
+struct image_source {
+	const char *reference;		 /* NULL: there is no such Image */
+	const struct json *pull_secrets; /* NULL: none */
+};
+/* Valid until the loop runs again. */
+struct image_source image_prefetch_source(const struct image_prefetch *p, const char *digest);
+
 /* Does the Image object want to be at the location, and under which reference? NULL when not. Pure, for tests. */
 const char *image_prefetch_wanted(const struct json *image, const char *location);
 

@@ -177,13 +177,15 @@ static int pull_layers(struct work *w, struct arena *a, struct image_record *ret
 int image_pull(const struct image_pull *p, struct arena *a, struct image_record *ret, struct error *e)
 {
 	struct oci_image image;
+	struct registry_credentials cred;
 	struct work w = {.p = p, .image = &image};
-	int r = registry_resolve(p->registry, p->reference, NULL, 0, a, &image, e);
+	int r = registry_resolve(p->registry, p->reference, p->keys, 0, a, &image, &cred, e);
 
 	if (r)
 		return r;
 	w.source = (struct image_blob_source){.registry = p->registry,
 					      .reference = image.reference,
+					      .cred = &cred,
 					      .folder = p->folders->blobs,
 					      .locks = p->locks,
 					      .cancel = p->stop,

@@ -23,6 +23,7 @@ struct image_pull {
 	struct image_blob_locks *locks;
 	const struct image_folders *folders;
 	const char *reference, *digest; /* digest: what the image is filed under */
+	const struct registry_keys *keys;
 	int64_t unpacked_max;
 	atomic_bool *stop; /* set from outside to cancel; also set here when one of its threads fails */
 	/* From any of its threads. transferred: bytes that came over the network for this since the start. */

@@ -21,7 +21,8 @@ static struct metric pull_seconds = METRIC_HISTOGRAM("berth_agent_image_pull_sec
 
 int64_t image_retry_delay_ms(unsigned failures, int code, bool urgent, int retry_after)
 {
-	int64_t most = urgent ? IMAGE_RETRY_URGENT_MAX_MS : IMAGE_RETRY_MAX_MS;
+	bool refused = code == E_UNAUTHORIZED || code == E_FORBIDDEN;
+	int64_t most = urgent ? IMAGE_RETRY_URGENT_MAX_MS : refused ? IMAGE_RETRY_REFUSED_MAX_MS : IMAGE_RETRY_MAX_MS;
 	unsigned doublings = failures ? failures - 1 : 0;
 	int64_t delay = (int64_t)IMAGE_RETRY_MIN_MS << (doublings < 16 ? doublings : 16);
 
@@ -166,14 +167,26 @@ static void note_failure(struct image *img, const struct error *e)
 	snprintf(img->now.message, sizeof(img->now.message), "%s; trying again in %s", e->text, when);
 }
 
+static int read_keys(struct image_store *s, const char *pull_secrets, struct arena *a, struct registry_keys *ret,
+		     struct error *e)
+{
+	struct json *names;
+	int r = json_parse(a, pull_secrets, strlen(pull_secrets), NULL, &names, e);
+
+	return r || !s->read_keys || !json_count(names) ? r : s->read_keys(s->user, names, a, ret, e);
+}
+
 static void pull(struct image_store *s, struct image *img)
 {
 	_arena_ a = arena_new();
-	/* Neither the digest nor, while busy, the reference changes. */
+	/* Both may be given anew meanwhile, for the next pull; the digest never changes. */
+	const char *reference = arena_strdup(a, img->reference), *pull_secrets = arena_strdup(a, img->pull_secrets);
+	struct registry_keys keys = {0};
 	struct image_pull p = {.registry = s->registry,
 			       .locks = s->blob_locks,
 			       .folders = &s->folders,
-			       .reference = img->reference,
+			       .reference = reference,
+			       .keys = &keys,
 			       .digest = img->digest,
 			       .unpacked_max = s->unpacked_max,
 			       .stop = &img->stop,
@@ -188,14 +201,16 @@ static void pull(struct image_store *s, struct image *img)
 	img->rate_bytes = 0;
 	image_touch(img);
 	pthread_mutex_unlock(&s->lock);
-	log_info("image pull started", "image", img->reference, NULL);
-	int r = image_pull(&p, a, &rec, &e);
+	log_info("image pull started", "image", reference, NULL);
+	int r = read_keys(s, pull_secrets, a, &keys, &e);
 
+	if (!r)
+		r = image_pull(&p, a, &rec, &e);
 	if (r) {
 		make_one_line(e.text);
-		log_warn("image pull failed", "image", img->reference, "error", e.text, NULL);
+		log_warn("image pull failed", "image", reference, "error", e.text, NULL);
 	} else {
-		log_info("image ready", "image", img->reference, "bytes", log_num(rec.disk_bytes), "ms",
+		log_info("image ready", "image", reference, "bytes", log_num(rec.disk_bytes), "ms",
 			 log_num(time_mono_ms() - begun), NULL);
 		metric_add(&pull_bytes, NULL, (double)rec.transfer_bytes);
 		metric_observe(&pull_seconds, NULL, (double)(time_mono_ms() - begun) / 1000);

@@ -223,7 +223,10 @@ static bool image_is_ready(struct instance *i)
 
 	if (image_get(i->agent->images, l->digest, &st) && st.phase == IMAGE_READY)
 		return true;
-	if (image_want(i->agent->images, l->image, true, &e) < 0)
+	/* The Image's Secrets are for the repository that it names, which may be another one with the same image. */
+	struct image_source from = image_prefetch_source(i->agent->prefetch, l->digest);
+
+	if (image_want(i->agent->images, from.reference ? from.reference : l->image, from.pull_secrets, true, &e) < 0)
 		instance_set_reason(i, "ImageInvalid", e.text);
 	else
 		instance_set_reason(i, "ImageNotReady",

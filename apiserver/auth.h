@@ -17,6 +17,7 @@
 #define AUTH_GROUPS_MAX 16
 #define AUTH_ANONYMOUS "system:anonymous"
 #define AUTH_MASTERS "system:masters"
+#define AUTH_NODES "system:nodes"
 
 struct identity {
 	const char *user, *uid;
@@ -43,6 +44,7 @@ void auth_refresh(struct auth *a);
 int authenticate(struct auth *a, const struct httpd_request *r, struct arena *arena, struct identity *ret,
 		 struct error *e);
 bool authorize(const struct identity *who, const struct access *what);
+bool auth_in_group(const struct identity *who, const char *group);
 
 /* One line of a token file, for auth.c and its tests. False for a malformed line. */
 bool auth_parse_line(struct arena *a, const char *line, char **ret_token, struct identity *ret);

@@ -20,16 +20,18 @@ struct rule {
 
 static const struct rule rules[] = {
 	/* agents */
-	{NULL, "system:nodes", "berth.dev", "instances containers revisions images locations", READ, NULL},
-	{NULL, "system:nodes", "berth.dev", "instances instances/status", "update patch", NULL},
-	{NULL, "system:nodes", "", "nodes secrets configmaps namespaces", READ, NULL},
-	{NULL, "system:nodes", "", "nodes nodes/status", WRITE, "system:node:"},
-	{NULL, "system:nodes", "coordination.k8s.io", "leases", READ WRITE, "system:node:"},
-	{NULL, "system:nodes", "", "events", "create patch update", NULL},
+	{NULL, AUTH_NODES, "berth.dev", "instances containers revisions images locations", READ, NULL},
+	{NULL, AUTH_NODES, "berth.dev", "instances instances/status", "update patch", NULL},
+	{NULL, AUTH_NODES, "", "nodes configmaps namespaces", READ, NULL},
+	{NULL, AUTH_NODES, "", "secrets", "get ", NULL}, /* auth_secret.c: only those that Images name */
+	{NULL, AUTH_NODES, "", "nodes nodes/status", WRITE, "system:node:"},
+	{NULL, AUTH_NODES, "coordination.k8s.io", "leases", READ WRITE, "system:node:"},
+	{NULL, AUTH_NODES, "", "events", "create patch update", NULL},
 	/* scheduler */
 	{"berth-scheduler", NULL, "berth.dev", "*", READ WRITE, NULL},
 	{"berth-scheduler", NULL, "", "nodes nodes/status", READ "update patch", NULL},
-	{"berth-scheduler", NULL, "", "namespaces secrets configmaps", READ, NULL},
+	{"berth-scheduler", NULL, "", "namespaces configmaps", READ, NULL},
+	{"berth-scheduler", NULL, "", "secrets", "get ", NULL}, /* to resolve the images of any Container */
 	{"berth-scheduler", NULL, "", "events", READ WRITE, NULL},
 	{"berth-scheduler", NULL, "coordination.k8s.io", "leases", READ WRITE, NULL},
 	/* gateways */
@@ -67,7 +69,7 @@ static bool resource_in(const char *list, const struct access *what)
 	return n > 0 && (size_t)n < sizeof(both) && word_in(list, both);
 }
 
-static bool in_group(const struct identity *who, const char *group)
+bool auth_in_group(const struct identity *who, const char *group)
 {
 	for (size_t i = 0; i < who->group_count; i++)
 		if (streq(who->groups[i], group))
@@ -78,7 +80,7 @@ static bool in_group(const struct identity *who, const char *group)
 static bool is_subject(const struct rule *r, const struct identity *who)
 {
 	if (r->group)
-		return in_group(who, r->group);
+		return auth_in_group(who, r->group);
 	return str_ends(r->user, ":") ? str_starts(who->user, r->user) : streq(who->user, r->user);
 }
 
@@ -111,7 +113,7 @@ static bool path_in(const char *const *paths, size_t count, const char *path)
 
 bool authorize(const struct identity *who, const struct access *what)
 {
-	if (in_group(who, AUTH_MASTERS))
+	if (auth_in_group(who, AUTH_MASTERS))
 		return true;
 	if (what->path && path_in(public_paths, ARRAY_SIZE(public_paths), what->path))
 		return true;

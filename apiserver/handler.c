@@ -4,6 +4,7 @@
  * Runs on HTTP threads and never blocks: what takes long hands itself to the workers.
  */
 #include "apiserver/handler.h"
+#include "apiserver/auth_secret.h"
 #include "apiserver/call.h"
 #include "apiserver/clock.h"
 #include "apiserver/fixed.h"
@@ -110,7 +111,7 @@ static int check_access(const struct call *c, const struct access *what, struct 
 	if (httpd_header(c->http, "Impersonate-User") || httpd_header(c->http, "Impersonate-Group") ||
 	    httpd_header(c->http, "Impersonate-Uid"))
 		return error_set(e, E_FORBIDDEN, "impersonation is not supported: nobody may act as another user");
-	if (authorize(&c->who, what))
+	if (authorize(&c->who, what) && auth_secret_allows(c->server->cache, &c->who, what))
 		return 0;
 	if (streq(c->who.user, AUTH_ANONYMOUS))
 		return error_set(e, E_UNAUTHORIZED, "Unauthorized");

@@ -85,3 +85,9 @@ wait_until() { # seconds what command...: until the command succeeds, with a sig
 }
 
 port_is_free() { ! ss -Hltn "sport = :$1" 2>/dev/null | grep -q .; }
+
+random_word() { # length, at most 40 → letters and digits
+	local word
+	word=$(head -c 96 /dev/urandom | base64 -w0 | tr -dc 'A-Za-z0-9')
+	echo "${word:0:$1}"
+}

@@ -123,7 +123,10 @@ static void setup_headers(struct exchange *x, const struct http_request *req)
 {
 	for (size_t i = 0; i < HTTP_HEADERS_MAX && req->headers[i]; i++)
 		add_header(x, req->headers[i]);
-	add_header(x, "Expect:"); /* our bodies are small against the wait that curl would make for a 100 */
+	/* Our bodies are small against the wait that curl would make for a 100. curl signs even headers it is told to
+	 * leave out. */
+	if (!req->aws_sigv4)
+		add_header(x, "Expect:");
 	if (!request_has_header(req, "Content-Type"))
 		add_header(x, "Content-Type:"); /* curl would call every body a form */
 	curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers_out);
@@ -156,7 +159,10 @@ static void setup_credentials(struct exchange *x, const struct http_request *req
 		curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
 		curl_easy_setopt(x->easy, CURLOPT_XOAUTH2_BEARER, req->bearer_token);
 	} else if (req->username) {
-		curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		if (req->aws_sigv4)
+			curl_easy_setopt(x->easy, CURLOPT_AWS_SIGV4, req->aws_sigv4);
+		else
+			curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		curl_easy_setopt(x->easy, CURLOPT_USERNAME, req->username);
 		curl_easy_setopt(x->easy, CURLOPT_PASSWORD, req->password ? req->password : "");
 	}

@@ -28,6 +28,9 @@ struct http_request {
 	const char *headers[HTTP_HEADERS_MAX]; /* "Accept: x" */
 	const char *bearer_token;
 	const char *username, *password; /* basic authentication */
+	/* "aws:amz:REGION:SERVICE": signs the request instead (AWS Signature Version 4); username is the access key's
+	 * ID, password its secret. */
+	const char *aws_sigv4;
 	const void *body;
 	size_t body_len;
 	const struct http_tls *tls;

@@ -6,11 +6,11 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "lib/codec.h"
 #include "lib/units.h"
 
-#define RESOLVE_LIMIT_MS 60000
 #define STALL_MS 30000
 #define INDEX_DEPTH_MAX 3 /* documents from a tag to its manifest: an index, an index in it, a manifest */
 #define DOCKER_HUB "registry-1.docker.io"
@@ -24,12 +24,8 @@ struct registry *registry_new(const struct registry_options *opt)
 	pthread_mutex_init(&r->lock, NULL);
 	r->schemes = strmap_new();
 	r->tokens = strmap_new();
-	if (!opt)
-		return r;
-	r->insecure = xcalloc(opt->insecure_count + 1, sizeof(*r->insecure));
-	for (size_t i = 0; i < opt->insecure_count; i++)
-		r->insecure[r->insecure_count++] = xstrdup(opt->insecure[i]);
-	r->ca_file = opt->ca_file ? xstrdup(opt->ca_file) : NULL;
+	if (opt)
+		r->opt = *opt;
 	return r;
 }
 
@@ -46,15 +42,11 @@ void registry_free(struct registry *r)
 		registry_token_free(token);
 	strmap_free(r->tokens);
 	strmap_free(r->schemes);
-	for (size_t i = 0; i < r->insecure_count; i++)
-		free(r->insecure[i]);
-	free(r->insecure);
-	free(r->ca_file);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
 
-static struct http_client *client_take(struct registry *r)
+struct http_client *registry_client_take(struct registry *r)
 {
 	struct http_client *c = NULL;
 
@@ -65,7 +57,7 @@ static struct http_client *client_take(struct registry *r)
 	return c ? c : http_client_new();
 }
 
-static void client_give_back(struct registry *r, struct http_client *c)
+void registry_client_give_back(struct registry *r, struct http_client *c)
 {
 	pthread_mutex_lock(&r->lock);
 	if (r->client_count < REGISTRY_CLIENTS_KEPT) {
@@ -101,14 +93,62 @@ static bool host_is_local(const char *name)
 	return inet_pton(AF_INET6, name, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-static bool host_is_insecure(const struct registry *r, struct arena *a, const char *registry)
+static bool host_is(const char *registry, const char *name, const char *given, size_t given_len)
 {
-	const char *name = host_name(a, registry);
+	return (strlen(registry) == given_len && strncasecmp(registry, given, given_len) == 0) ||
+	       (strlen(name) == given_len && strncasecmp(name, given, given_len) == 0);
+}
 
-	for (size_t i = 0; i < r->insecure_count; i++)
-		if (strcasecmp(r->insecure[i], registry) == 0 || strcasecmp(r->insecure[i], name) == 0)
-			return true;
-	return host_is_local(name);
+/* The CA file of the host's own, else of all others; NULL: the system's. *ret_own: it is the host's. */
+static const char *ca_of(const struct registry *r, const char *registry, const char *name, bool *ret_own)
+{
+	const char *common = NULL;
+
+	*ret_own = false;
+	for (size_t i = 0; i < r->opt.ca.count; i++) {
+		const char *given = r->opt.ca.items[i], *equals = strchr(given, '=');
+
+		if (!equals)
+			common = given;
+		else if (host_is(registry, name, given, (size_t)(equals - given)))
+			return *ret_own = true, equals + 1;
+	}
+	return common;
+}
+
+struct http_tls registry_tls(const struct registry *r, struct arena *a, const char *host)
+{
+	const char *name = host_name(a, host);
+	struct http_tls tls = {0};
+	bool own;
+
+	tls.ca_file = ca_of(r, host, name, &own);
+	tls.insecure = !own && host_is_local(name);
+	for (size_t i = 0; i < r->opt.insecure.count; i++)
+		tls.insecure |= host_is(host, name, r->opt.insecure.items[i], strlen(r->opt.insecure.items[i]));
+	return tls;
+}
+
+int registry_options_check(const struct registry_options *opt, struct error *e)
+{
+	for (size_t i = 0; i < opt->ca.count; i++) {
+		const char *given = opt->ca.items[i], *equals = strchr(given, '='), *file = equals ? equals + 1 : given;
+
+		if (equals == given || access(file, R_OK) || strchr(file, '='))
+			return error_set(e, E_BAD_REQUEST,
+					 "--registry-ca %s: say HOST[:PORT]=FILE or FILE, a file that can be read",
+					 given);
+	}
+	for (size_t i = 0; i < opt->insecure.count; i++)
+		if (!*opt->insecure.items[i] || strchr(opt->insecure.items[i], '/'))
+			return error_set(e, E_BAD_REQUEST,
+					 "--insecure-registry %s: say HOST or HOST:PORT, without a scheme",
+					 opt->insecure.items[i]);
+	if (opt->ecr_endpoint && !str_starts(opt->ecr_endpoint, "https://") &&
+	    !str_starts(opt->ecr_endpoint, "http://"))
+		return error_set(e, E_BAD_REQUEST, "--ecr-endpoint %s: say a URL that begins with https://",
+				 opt->ecr_endpoint);
+	return 0;
 }
 
 bool registry_is_local(const char *host)
@@ -186,9 +226,9 @@ static int target_open(struct registry *r, const char *reference, const struct r
 	if (err)
 		return err;
 	t->host = streq(t->ref.registry, "docker.io") ? DOCKER_HUB : t->ref.registry;
-	t->insecure = host_is_insecure(r, a, t->host);
-	t->tls = (struct http_tls){.ca_file = r->ca_file, .insecure = t->insecure};
-	t->client = client_take(r);
+	t->tls = registry_tls(r, a, t->host);
+	t->insecure = t->tls.insecure;
+	t->client = registry_client_take(r);
 	err = target_probe(r, t, a, e);
 	return err ? error_prefix(e, "%s", oci_reference_format(a, &t->ref)) : 0;
 }
@@ -196,7 +236,7 @@ static int target_open(struct registry *r, const char *reference, const struct r
 static void target_close(struct registry *r, struct registry_target *t)
 {
 	if (t->client)
-		client_give_back(r, t->client);
+		registry_client_give_back(r, t->client);
 }
 
 static char *target_url(const struct registry_target *t, struct arena *a, const char *kind, const char *what)
@@ -235,7 +275,9 @@ static int answer_error(const struct registry_target *t, struct arena *a, const 
 
 	switch (res->status) {
 	case 403:
-		return error_set(e, E_FORBIDDEN, "%s does not allow pulling %s", t->ref.registry, t->ref.repository);
+		return error_set(e, E_FORBIDDEN, "%s does not allow pulling %s%s%s", t->ref.registry, t->ref.repository,
+				 t->cred && t->cred->source ? " with " : "",
+				 t->cred && t->cred->source ? t->cred->source : "");
 	case 404:
 		return not_found(t, a, kind, what, res, e);
 	case 429:
@@ -254,8 +296,10 @@ static int answer_error(const struct registry_target *t, struct arena *a, const 
 static int transport_error(const struct registry_target *t, struct error *e)
 {
 	if (e && e->code == E_IO)
-		return error_set(e, E_IO, "%s (a registry without valid TLS must be named in --insecure-registry %s)",
-				 e->text, t->ref.registry);
+		return error_set(e, E_IO,
+				 "%s (give scheduler and agents the registry's CA with --registry-ca %s=FILE, or name "
+				 "it in --insecure-registry %s)",
+				 e->text, t->ref.registry, t->ref.registry);
 	return e ? -e->code : -E_UNAVAILABLE;
 }
 
@@ -370,15 +414,14 @@ static int resolve(struct registry *r, const struct registry_target *t, struct a
 	return 0;
 }
 
-int registry_resolve(struct registry *r, const char *reference, const struct registry_credentials *cred,
-		     int64_t deadline_ms, struct arena *a, struct oci_image *ret, struct error *e)
+int registry_resolve_as(struct registry *r, const char *reference, const struct registry_credentials *cred,
+			int64_t deadline_ms, struct arena *a, struct oci_image *ret, struct error *e)
 {
 	struct error own;
 	struct registry_target t;
 
 	e = e ? e : &own;
-	int err = target_open(r, reference, cred, deadline_ms ? deadline_ms : time_mono_ms() + RESOLVE_LIMIT_MS, a, &t,
-			      e);
+	int err = target_open(r, reference, cred, deadline_ms, a, &t, e);
 
 	if (!err) {
 		err = resolve(r, &t, a, ret, e);

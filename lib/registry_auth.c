@@ -108,8 +108,7 @@ static char *token_key(struct arena *a, const struct registry_target *t)
 			    t->cred && t->cred->username ? t->cred->username : "", hash);
 }
 
-/* False when nothing is known. *ret_text: NULL for Basic. */
-static bool token_get(struct registry *r, const char *key, struct arena *a, char **ret_text)
+bool registry_token_get(struct registry *r, const char *key, struct arena *a, char **ret_text)
 {
 	pthread_mutex_lock(&r->lock);
 	const struct registry_token *t = strmap_get(r->tokens, key);
@@ -121,7 +120,7 @@ static bool token_get(struct registry *r, const char *key, struct arena *a, char
 	return known;
 }
 
-static void token_put(struct registry *r, const char *key, const char *text, int64_t life_ms)
+void registry_token_put(struct registry *r, const char *key, const char *text, int64_t life_ms)
 {
 	struct registry_token *t = xmalloc(sizeof(*t));
 
@@ -146,6 +145,18 @@ static void token_put(struct registry *r, const char *key, const char *text, int
 static bool has_credentials(const struct registry_target *t)
 {
 	return t->cred && t->cred->username;
+}
+
+static int refused(const struct registry_target *t, struct error *e)
+{
+	if (!has_credentials(t))
+		return error_set(e, E_UNAUTHORIZED, "%s wants credentials, or there is no such repository",
+				 t->ref.registry);
+	if (!t->cred->source)
+		return error_set(e, E_UNAUTHORIZED, "wrong credentials for %s, or no right to pull", t->ref.registry);
+	return error_set(e, E_UNAUTHORIZED,
+			 "%s refuses the credentials of %s: correct them, or give that account the right to pull",
+			 t->ref.registry, t->cred->source);
 }
 
 static char *token_url(struct arena *a, const struct registry_target *t, const struct registry_challenge *c)
@@ -215,24 +226,13 @@ static int token_fetch(struct registry *r, const struct registry_target *t, cons
 	if (err)
 		return error_prefix(e, "cannot get a token");
 	if (res.status == 401 || res.status == 403)
-		return error_set(e, E_UNAUTHORIZED,
-				 has_credentials(t) ? "wrong credentials for %s, or no right to pull"
-						    : "%s wants credentials",
-				 t->ref.registry);
+		return refused(t, e);
 	if (res.status != 200)
 		return error_set(e, error_code_from_http(res.status, NULL), "the token server answered %d", res.status);
 	err = token_parse(a, &res, ret, &life_ms, e);
 	if (!err && life_ms > 0)
-		token_put(r, key, *ret, life_ms);
+		registry_token_put(r, key, *ret, life_ms);
 	return err;
-}
-
-static int refused(const struct registry_target *t, struct error *e)
-{
-	return error_set(e, E_UNAUTHORIZED,
-			 has_credentials(t) ? "wrong credentials for %s, or no right to pull"
-					    : "%s wants credentials, or there is no such repository",
-			 t->ref.registry);
 }
 
 /* Meets the challenges of a 401 by setting req's authorisation. */
@@ -256,7 +256,7 @@ static int answer_challenge(struct registry *r, const struct registry_target *t,
 	}
 	if (!c.basic || !has_credentials(t))
 		return refused(t, e);
-	token_put(r, key, NULL, INT64_C(3600) * 1000);
+	registry_token_put(r, key, NULL, INT64_C(3600) * 1000);
 	req->bearer_token = NULL;
 	req->username = t->cred->username;
 	req->password = t->cred->password;
@@ -269,7 +269,7 @@ int registry_do_authorized(struct registry *r, const struct registry_target *t, 
 	const char *key = token_key(a, t);
 	char *token = NULL;
 
-	if (token_get(r, key, a, &token)) {
+	if (registry_token_get(r, key, a, &token)) {
 		req->bearer_token = token;
 		req->username = token ? NULL : t->cred->username;
 		req->password = token ? NULL : t->cred->password;

@@ -1,5 +1,5 @@
 /*
- * registry_internal.h - what registry.c and registry_auth.c share: one request to one repository, authorised.
+ * registry_internal.h - what the registry*.c files share: one request to one repository, authorised.
  *
  * Used by lib/registry*.c and their tests only.
  */
@@ -22,15 +22,13 @@ struct registry_token {
 };
 
 struct registry {
-	char **insecure;
-	size_t insecure_count;
-	char *ca_file;
+	struct registry_options opt;
 
 	pthread_mutex_t lock; /* of all below */
 	struct http_client *clients[REGISTRY_CLIENTS_KEPT];
 	size_t client_count;
 	struct strmap *schemes; /* host of the insecure list → what it turned out to speak, "http" or "https" */
-	struct strmap *tokens;	/* "host repository user" → struct registry_token */
+	struct strmap *tokens;	/* "host repository user" → struct registry_token; of ECR "ecr …" */
 };
 
 /* Where one call goes. */
@@ -58,6 +56,28 @@ int registry_do_authorized(struct registry *r, const struct registry_target *t, 
 			   struct arena *a, struct http_response *ret, struct error *e);
 /* Milliseconds left until the target's deadline; 0 when it has none. Errors: E_TIMEOUT. */
 int registry_time_left(const struct registry_target *t, int64_t *ret, struct error *e);
+/* registry_resolve() with one set of credentials, NULL for none. */
+int registry_resolve_as(struct registry *r, const char *reference, const struct registry_credentials *cred,
+			int64_t deadline_ms, struct arena *a, struct oci_image *ret, struct error *e);
+/* How TLS is done with a host ("registry.example.com:5000"). */
+struct http_tls registry_tls(const struct registry *r, struct arena *a, const char *host);
+
 void registry_token_free(struct registry_token *t);
+/* False when nothing is known. *ret_text: NULL for Basic. */
+bool registry_token_get(struct registry *r, const char *key, struct arena *a, char **ret_text);
+void registry_token_put(struct registry *r, const char *key, const char *text, int64_t life_ms);
+
+struct http_client *registry_client_take(struct registry *r);
+void registry_client_give_back(struct registry *r, struct http_client *c);
+
+/* registry_ecr.c: the user name and password that an AWS access key stands for at a registry of ECR. fresh: what is
+ * kept was refused. Errors: E_UNAUTHORIZED and E_FORBIDDEN naming the Secret, E_UNAVAILABLE, E_TIMEOUT, E_IO. */
+int registry_ecr_login(struct registry *r, const char *host, const struct registry_key *key, bool fresh,
+		       int64_t deadline_ms, struct arena *a, struct registry_credentials *ret, struct error *e);
+/* The answer of GetAuthorizationToken; *ret_life_ms is counted from now_ms (time_now_ms()). Errors: E_UNAVAILABLE. */
+int registry_ecr_parse_answer(struct arena *a, const char *text, size_t len, int64_t now_ms, char **ret_password,
+			      int64_t *ret_life_ms, struct error *e);
+/* Where that is asked of a registry. */
+char *registry_ecr_url(struct arena *a, const struct registry_options *opt, const struct registry_ecr_host *host);
 
 #endif

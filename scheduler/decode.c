@@ -38,6 +38,20 @@ static struct string_list decode_strings(struct arena *a, const struct json *arr
 	return l;
 }
 
+/* The names of [{name: …}]. */
+static struct string_list decode_names(struct arena *a, const struct json *array)
+{
+	struct string_list l = {.items = arena_calloc(a, (json_count(array) + 1) * sizeof(*l.items))};
+
+	for (size_t i = 0; i < json_count(array); i++) {
+		const char *name = json_str(json_get(json_item(array, i), "name"));
+
+		if (name && *name)
+			l.items[l.count++] = name;
+	}
+	return l;
+}
+
 static int64_t decode_duration(const struct json *v, int64_t otherwise)
 {
 	int64_t ms;
@@ -119,6 +133,19 @@ static const char *hash_template(struct arena *a, const struct json *spec)
 	return arena_strdup(a, hex);
 }
 
+struct json *container_pull_secrets(struct arena *a, const struct container *c)
+{
+	struct json *list = json_array(a);
+
+	for (size_t i = 0; i < c->pull_secrets.count; i++) {
+		struct json *o = json_append(a, list, json_object(a));
+
+		json_set_str(a, o, "namespace", c->r.ns);
+		json_set_str(a, o, "name", c->pull_secrets.items[i]);
+	}
+	return list;
+}
+
 /* ---- decoding, one function a kind ---- */
 
 static void decode_container(struct record *r)
@@ -139,6 +166,7 @@ static void decode_container(struct record *r)
 	c->exclude_locations = decode_strings(r->arena, json_in(spec, "placement", "excludeLocations"));
 	c->prefetch_all = !json_in(spec, "prefetch", "locations");
 	c->prefetch_locations = decode_strings(r->arena, json_in(spec, "prefetch", "locations"));
+	c->pull_secrets = decode_names(r->arena, json_get(spec, "imagePullSecrets"));
 	c->rollout_kind = streq(kind, "None")	      ? ROLLOUT_NONE
 			  : streq(kind, "FullManual") ? ROLLOUT_FULL_MANUAL
 						      : ROLLOUT_FULL_AUTO;

@@ -11,17 +11,14 @@
 #include <stdio.h>
 
 static struct {
-	const char *kubeconfig, *metrics_listen, *log_level, *registry_ca;
-	struct option_list insecure;
+	const char *kubeconfig, *metrics_listen, *log_level;
+	struct registry_options registry;
 } cfg = {.log_level = "info"};
 
 static const struct option_spec options[] = {
 	{"kubeconfig", 0, OPT_STRING, &cfg.kubeconfig, "FILE", "How to reach the apiserver (default: as kubectl)"},
 	{"metrics-listen", 0, OPT_STRING, &cfg.metrics_listen, "ADDR:PORT", "Serve /metrics and /healthz there"},
-	{"insecure-registry", 0, OPT_LIST, &cfg.insecure, "HOST[:PORT]",
-	 "A registry that may be asked without verified TLS (may be repeated)"},
-	{"registry-ca", 0, OPT_STRING, &cfg.registry_ca, "FILE",
-	 "CA certificates of registries (default: the system's)"},
+	REGISTRY_OPTION_SPECS(cfg.registry),
 	{"log-level", 0, OPT_STRING, &cfg.log_level, "LEVEL", "debug, info, warn or error"},
 	{0},
 };
@@ -37,6 +34,7 @@ static int run(struct error *e)
 	_arena_ a = arena_new();
 	struct kube_config kube_cfg;
 	struct kube *kube;
+	struct registry_secrets *secrets;
 	struct httpd *metrics = NULL;
 	uv_loop_t loop;
 	uv_signal_t term, intr;
@@ -47,6 +45,8 @@ static int run(struct error *e)
 	if (r)
 		return r;
 	r = kube_new(&kube_cfg, &loop, "berth-scheduler/" BERTH_VERSION, &kube, e);
+	if (!r)
+		r = registry_secrets_new(&kube_cfg, "berth-scheduler/" BERTH_VERSION, &secrets, e);
 	if (r)
 		return r;
 	if (cfg.metrics_listen) {
@@ -61,15 +61,15 @@ static int run(struct error *e)
 	uv_signal_init(&loop, &intr);
 	uv_signal_start(&term, on_signal, SIGTERM);
 	uv_signal_start(&intr, on_signal, SIGINT);
-	struct registry *registry = registry_new(&(struct registry_options){
-		.insecure = cfg.insecure.items, .insecure_count = cfg.insecure.count, .ca_file = cfg.registry_ca});
-	struct shell *shell = shell_start(&loop, kube, registry);
+	struct registry *registry = registry_new(&cfg.registry);
+	struct shell *shell = shell_start(&loop, kube, registry, secrets);
 
 	log_info("started", "server", kube_cfg.server, NULL);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	shell_stop(shell);
 	httpd_stop(metrics);
 	registry_free(registry);
+	registry_secrets_free(secrets);
 	kube_free(kube);
 	return 0;
 }
@@ -85,6 +85,10 @@ int main(int argc, char **argv)
 	if (!log_level_parse(cfg.log_level, &level)) {
 		fprintf(stderr, "berth-scheduler: --log-level: \"%s\" is not debug, info, warn or error\n",
 			cfg.log_level);
+		return 2;
+	}
+	if (registry_options_check(&cfg.registry, &e)) {
+		fprintf(stderr, "berth-scheduler: %s\n", e.text);
 		return 2;
 	}
 	log_init("scheduler", level);

@@ -6,10 +6,13 @@
 #include "lib/naming.h"
 #include "scheduler/place.h"
 
+#define PULL_SECRETS_MAX 64U /* of one image; api-spec/image.yaml has the same number */
+
 /* One digest that some Revision needs. */
 struct want {
 	const struct revision *revision; /* one of those that need it: names the repository to pull from */
 	struct json *locations;		 /* sorted array of names */
+	struct json *pull_secrets;	 /* of the Containers that pull it from that repository */
 };
 
 static bool wanted_at(const struct container *c, const struct location *l)
@@ -27,17 +30,57 @@ static void add_sorted(struct arena *a, struct json *names, const char *name)
 		json_insert(a, names, i, json_string(a, name));
 }
 
+/* Ordered by namespace and name, each once. */
+static int compare_secrets(const struct json *x, const struct json *y)
+{
+	int by_ns = strcmp(json_str_or(json_get(x, "namespace"), ""), json_str_or(json_get(y, "namespace"), ""));
+
+	return by_ns ? by_ns : strcmp(json_str_or(json_get(x, "name"), ""), json_str_or(json_get(y, "name"), ""));
+}
+
+static void add_secrets(struct arena *a, struct json *into, const struct container *c)
+{
+	const struct json *names = container_pull_secrets(a, c);
+
+	for (size_t k = 0; k < json_count(names) && json_count(into) < PULL_SECRETS_MAX; k++) {
+		struct json *name = json_item(names, k);
+		size_t i = 0;
+
+		while (i < json_count(into) && compare_secrets(json_item(into, i), name) < 0)
+			i++;
+		if (i == json_count(into) || compare_secrets(json_item(into, i), name) != 0)
+			json_insert(a, into, i, name);
+	}
+}
+
+/* The Container of a Revision whose image has to be there; NULL when it has not. */
+static const struct container *needs_image(const struct world *w, const struct revision *r)
+{
+	const struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, r->r.ns, r->container_name);
+
+	return c && !c->r.deleting && r->in_use ? c : NULL;
+}
+
+/* Of several repositories with the same image, the one that its Image object names already is kept. */
+static bool is_better_source(const struct world *w, struct arena *a, const struct revision *than,
+			     const struct revision *r)
+{
+	const char *name = image_object_name(a, r->image_digest);
+	const struct image *i = name ? (struct image *)world_find(w, WORLD_IMAGE, NULL, name) : NULL;
+
+	return i && !streq(than->image, i->reference) && streq(r->image, i->reference);
+}
+
 static struct strmap *gather_wants(const struct world *w, struct arena *a)
 {
 	struct strmap *wants = strmap_new();
+	const struct container *c;
 	struct record *x, *y;
 
 	for (size_t pos = 0; (x = world_next(w, WORLD_REVISION, &pos));) {
 		struct revision *r = (struct revision *)x;
-		const struct container *c = (struct container *)world_find(w, WORLD_CONTAINER, x->ns,
-									   r->container_name);
 
-		if (!c || c->r.deleting || !r->in_use)
+		if (!(c = needs_image(w, r)))
 			continue;
 		struct want *want = strmap_get(wants, r->image_digest);
 
@@ -45,11 +88,22 @@ static struct strmap *gather_wants(const struct world *w, struct arena *a)
 			want = arena_calloc(a, sizeof(*want));
 			want->revision = r;
 			want->locations = json_array(a);
+			want->pull_secrets = json_array(a);
 			strmap_put(wants, r->image_digest, want);
+		} else if (is_better_source(w, a, want->revision, r)) {
+			want->revision = r;
 		}
 		for (size_t lp = 0; (y = world_next(w, WORLD_LOCATION, &lp));)
 			if (wanted_at(c, (struct location *)y))
 				add_sorted(a, want->locations, y->name);
+	}
+	/* A Secret is only used for the repository that it was named for. */
+	for (size_t pos = 0; (x = world_next(w, WORLD_REVISION, &pos));) {
+		struct revision *r = (struct revision *)x;
+		struct want *want = strmap_get(wants, r->image_digest);
+
+		if (want && streq(r->image, want->revision->image) && (c = needs_image(w, r)))
+			add_secrets(a, want->pull_secrets, c);
 	}
 	return wants;
 }
@@ -76,6 +130,8 @@ static void create_missing(const struct world *w, struct strmap *wants, int64_t 
 		json_set_str(a, spec, "reference", want->revision->image);
 		json_set_str(a, spec, "digest", digest);
 		json_set(a, spec, "locations", want->locations);
+		if (json_count(want->pull_secrets))
+			json_set(a, spec, "pullSecrets", want->pull_secrets);
 		action_add_create(out, WORLD_IMAGE, NULL, name, &c->r, o);
 	}
 }
@@ -143,18 +199,28 @@ static struct json *wrap(struct arena *a, const char *key, struct json *value)
 	return o;
 }
 
+/* No list is an empty one. */
+static bool same_list(const struct json *x, const struct json *y)
+{
+	return (!json_count(x) && !json_count(y)) || json_equal(x, y);
+}
+
 static void update_image(const struct world *w, struct image *i, const struct want *want, int64_t now,
 			 struct action_list *out)
 {
 	struct arena *a = out->arena;
+	const struct json *spec_now = json_get(i->r.object, "spec");
 
-	if (!want) {
+	/* One whose repository nobody names any more is made anew in the next step: its reference never changes. */
+	if (!want || !streq(i->reference, want->revision->image)) {
 		action_add(out, ACTION_DELETE, &i->r, NULL);
 		return;
 	}
-	if (!json_equal(json_in(i->r.object, "spec", "locations"), want->locations)) {
+	if (!json_equal(json_get(spec_now, "locations"), want->locations) ||
+	    !same_list(json_get(spec_now, "pullSecrets"), want->pull_secrets)) {
 		struct json *spec = wrap(a, "locations", want->locations);
 
+		json_set(a, spec, "pullSecrets", json_count(want->pull_secrets) ? want->pull_secrets : json_null(a));
 		action_add(out, ACTION_PATCH, &i->r, wrap(a, "spec", spec));
 		return;
 	}

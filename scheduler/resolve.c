@@ -3,7 +3,6 @@
  */
 #include "scheduler/resolve.h"
 
-#include "lib/registry.h"
 #include "lib/units.h"
 
 #define RESOLVE_TIMEOUT_MS 30000
@@ -12,7 +11,9 @@ struct question {
 	uv_work_t work;
 	struct arena *arena;
 	struct registry *registry;
+	struct registry_secrets *secrets;
 	const char *reference;
+	const struct json *pull_secrets;
 	struct oci_image image;
 	int err;
 	struct error error;
@@ -24,9 +25,12 @@ struct question {
 static void ask(uv_work_t *work)
 {
 	struct question *q = work->data;
+	struct registry_keys keys;
 
-	q->err = registry_resolve(q->registry, q->reference, NULL, time_mono_ms() + RESOLVE_TIMEOUT_MS, q->arena,
-				  &q->image, &q->error);
+	q->err = registry_secrets_read(q->secrets, q->pull_secrets, q->arena, &keys, &q->error);
+	if (!q->err)
+		q->err = registry_resolve(q->registry, q->reference, &keys, time_mono_ms() + RESOLVE_TIMEOUT_MS,
+					  q->arena, &q->image, NULL, &q->error);
 }
 
 static void answer(uv_work_t *work, int status)
@@ -45,13 +49,16 @@ static void answer(uv_work_t *work, int status)
 	free(q);
 }
 
-void resolve_start(uv_loop_t *loop, struct registry *registry, const char *reference, resolve_done *done, void *user)
+void resolve_start(uv_loop_t *loop, struct registry *registry, struct registry_secrets *secrets,
+		   const struct container *c, resolve_done *done, void *user)
 {
 	struct question *q = xcalloc(1, sizeof(*q));
 
 	q->arena = arena_new();
 	q->registry = registry;
-	q->reference = arena_strdup(q->arena, reference);
+	q->secrets = secrets;
+	q->reference = arena_strdup(q->arena, c->image);
+	q->pull_secrets = container_pull_secrets(q->arena, c);
 	q->done = done;
 	q->user = user;
 	q->work.data = q;

@@ -5,6 +5,7 @@
 #define BERTH_SCHEDULER_RESOLVE_H
 
 #include "lib/registry.h"
+#include "lib/registry_secrets.h"
 #include "scheduler/revision.h"
 
 #include <uv.h>
@@ -12,7 +13,9 @@
 /* err 0 with image, or an error; called once, on the loop. */
 typedef void resolve_done(void *user, const struct resolved_image *image, int err, const struct error *e);
 
-/* Resolves a reference for linux/amd64; the registry client outlives the question. */
-void resolve_start(uv_loop_t *loop, struct registry *registry, const char *reference, resolve_done *done, void *user);
+/* Resolves a Container's image for linux/amd64 with its pull Secrets; registry and secrets outlive the question, the
+ * Container need not. */
+void resolve_start(uv_loop_t *loop, struct registry *registry, struct registry_secrets *secrets,
+		   const struct container *c, resolve_done *done, void *user);
 
 #endif

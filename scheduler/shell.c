@@ -28,6 +28,7 @@ struct shell {
 	uv_loop_t *loop;
 	struct kube *kube;
 	struct registry *registry;
+	struct registry_secrets *secrets;
 	struct world *world;
 	struct source sources[WORLD_KIND_COUNT];
 	uv_timer_t soon, period;
@@ -159,7 +160,7 @@ static void dispatch(struct batch *b, const struct action *x)
 		const struct container *c = (struct container *)world_find(s->world, WORLD_CONTAINER, x->ns, x->name);
 
 		call->image = xstrdup(c->image);
-		resolve_start(s->loop, s->registry, c->image, on_resolved, call);
+		resolve_start(s->loop, s->registry, s->secrets, c, on_resolved, call);
 		return;
 	}
 	case ACTION_CREATE:
@@ -213,11 +214,12 @@ static const struct kube_resource *const resources[WORLD_KIND_COUNT] = {
 	[WORLD_LOCATION] = &KUBE_LOCATIONS,
 };
 
-struct shell *shell_start(uv_loop_t *loop, struct kube *kube, struct registry *registry)
+struct shell *shell_start(uv_loop_t *loop, struct kube *kube, struct registry *registry,
+			  struct registry_secrets *secrets)
 {
 	struct shell *s = xcalloc(1, sizeof(*s));
 
-	*s = (struct shell){.loop = loop, .kube = kube, .registry = registry, .world = world_new()};
+	*s = (struct shell){.loop = loop, .kube = kube, .registry = registry, .secrets = secrets, .world = world_new()};
 	uv_timer_init(loop, &s->soon);
 	uv_timer_init(loop, &s->period);
 	s->soon.data = s->period.data = s;

@@ -9,13 +9,15 @@
 
 #include "lib/kube.h"
 #include "lib/registry.h"
+#include "lib/registry_secrets.h"
 
 #include <uv.h>
 
 struct shell;
 
-/* The registry client is borrowed for the shell's life. */
-struct shell *shell_start(uv_loop_t *loop, struct kube *kube, struct registry *registry);
+/* The registry client and the reader of pull Secrets are borrowed for the shell's life. */
+struct shell *shell_start(uv_loop_t *loop, struct kube *kube, struct registry *registry,
+			  struct registry_secrets *secrets);
 /* True once every informer has its first list. */
 bool shell_is_synced(const struct shell *s);
 void shell_stop(struct shell *s);

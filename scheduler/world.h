@@ -91,6 +91,7 @@ struct container {
 	struct resources need;
 	int64_t generation, max_instances;
 	struct string_list regions, locations, exclude_locations, prefetch_locations;
+	struct string_list pull_secrets; /* names in its namespace */
 	bool prefetch_all;
 	int steps[ROLLOUT_STEPS_MAX];
 	int step_count;
@@ -178,6 +179,8 @@ const char *phase_name(enum instance_phase p);
 const struct node_image *node_image_find(const struct node *n, const char *digest);
 /* A node takes new instances: its Ready condition holds and its Lease is fresh at now; *ret_why is set when not. */
 bool node_is_live(const struct world *w, const struct node *n, int64_t now, const char **ret_why);
+/* Its pull Secrets as [{namespace, name}], in a. */
+struct json *container_pull_secrets(struct arena *a, const struct container *c);
 /* The parts of a Container's spec (or a Revision's template) that shape a VM, copied into a new object. */
 struct json *template_of(struct arena *a, const struct json *container_spec);
 

@@ -29,7 +29,24 @@ struct fixture {
 	uv_timer_t tick; /* wakes the loop, so that waiting has an end */
 	struct image_store *s;
 	size_t changes;
+	_Atomic int keys_asked;
+	const char *password; /* that the Secret "s" holds; NULL: it cannot be read */
 };
+
+/* On a thread of the store. */
+static int read_keys(void *user, const struct json *names, struct arena *a, struct registry_keys *ret, struct error *e)
+{
+	struct fixture *x = user;
+	const char *name = json_str(json_get(json_item(names, 0), "name"));
+
+	atomic_fetch_add(&x->keys_asked, 1);
+	if (!x->password)
+		return error_set(e, E_UNAVAILABLE, "cannot read Secret n/s");
+	if (streq(name, "s"))
+		registry_keys_add_one(a, ret, arena_strndup(a, x->reference, strcspn(x->reference, "/")),
+				      &(struct registry_credentials){"user", x->password, "Secret n/s"});
+	return 0;
+}
 
 static void on_changed(void *user, const struct image_status *s)
 {
@@ -46,7 +63,8 @@ static void on_tick(uv_timer_t *t)
 
 static void open_store(struct fixture *x)
 {
-	struct image_store_options opt = {.state_dir = x->folder, .changed = on_changed, .user = x};
+	struct image_store_options opt = {
+		.state_dir = x->folder, .read_keys = read_keys, .changed = on_changed, .user = x};
 	struct error e;
 
 	if (image_store_open(&x->loop, &opt, &x->s, &e))
@@ -101,7 +119,7 @@ static void want(struct fixture *x, bool urgent)
 {
 	struct error e;
 
-	if (image_want(x->s, x->reference, urgent, &e))
+	if (image_want(x->s, x->reference, NULL, urgent, &e))
 		fail_msg("%s", e.text);
 }
 
@@ -157,14 +175,50 @@ static void test_ready(void **state)
 	assert_int_equal(atomic_load(&fake_find(x->f, arena_printf(a, "/v2/x/manifests/%s", x->digest))->hits), 1);
 }
 
+static void want_with(struct fixture *x, const char *secret)
+{
+	_arena_ a = arena_new();
+	struct json *names = json_array(a), *name = json_append(a, names, json_object(a));
+	struct error e;
+
+	json_set_str(a, name, "namespace", "n");
+	json_set_str(a, name, "name", secret);
+	if (image_want(x->s, x->reference, names, false, &e))
+		fail_msg("%s", e.text);
+}
+
+/* Other Secrets are tried at once; what a Secret holds is read anew for each pull. */
+static void test_pull_secrets(void **state)
+{
+	struct fixture *x = *state;
+
+	x->f->auth = FAKE_BASIC;
+	x->password = "secret";
+	want(x, false);
+	assert_non_null(strstr(await(x, IMAGE_FAILED).message, "name a Secret with them in spec.imagePullSecrets"));
+	assert_int_equal(x->keys_asked, 0);
+	x->password = "wrong";
+	want_with(x, "s");
+	while (!strstr(await(x, IMAGE_FAILED).message, "refuses the credentials of Secret n/s"))
+		uv_run(&x->loop, UV_RUN_ONCE);
+	x->password = NULL;
+	want_with(x, "other");
+	while (!strstr(await(x, IMAGE_FAILED).message, "cannot read Secret n/s"))
+		uv_run(&x->loop, UV_RUN_ONCE);
+	x->password = "secret"; /* rotated; tried again by itself */
+	want_with(x, "s");
+	await(x, IMAGE_READY);
+	assert_true(x->keys_asked >= 3);
+}
+
 static void test_needs_digest(void **state)
 {
 	struct fixture *x = *state;
 	struct error e;
 
-	assert_int_equal(image_want(x->s, "localhost/x:v", false, &e), -E_INVALID);
+	assert_int_equal(image_want(x->s, "localhost/x:v", NULL, false, &e), -E_INVALID);
 	assert_string_equal(e.text, "image \"localhost/x:v\" is not given by its digest");
-	assert_int_equal(image_want(x->s, "localhost/X", false, &e), -E_INVALID);
+	assert_int_equal(image_want(x->s, "localhost/X", NULL, false, &e), -E_INVALID);
 	assert_int_equal(image_count(x->s), 0);
 }
 
@@ -280,7 +334,7 @@ static void test_failure_and_retry(void **state)
 	want(x, false);
 	struct image_status s = await(x, IMAGE_FAILED);
 
-	assert_non_null(strstr(s.message, "wants credentials, or there is no such repository; trying again in 1s"));
+	assert_non_null(strstr(s.message, "name a Secret with them in spec.imagePullSecrets; trying again in 1s"));
 	x->f->auth = FAKE_OPEN;
 	await(x, IMAGE_READY); /* by itself */
 }
@@ -400,9 +454,9 @@ static void test_many(void **state)
 
 	sha256_hex(x->layer.blob, x->layer.len, hex);
 	for (size_t i = 0; i < ARRAY_SIZE(digests); i++)
-		assert_int_equal(
-			image_want(x->s, arena_printf(a, "127.0.0.1:%u/x@%s", x->f->port, digests[i]), i == 11, NULL),
-			0);
+		assert_int_equal(image_want(x->s, arena_printf(a, "127.0.0.1:%u/x@%s", x->f->port, digests[i]), NULL,
+					    i == 11, NULL),
+				 0);
 	for (size_t i = 0; i < ARRAY_SIZE(digests); i++) {
 		x->digest = digests[i];
 		await(x, IMAGE_READY);
@@ -431,6 +485,8 @@ static void test_retry_delays(void **state)
 	assert_int_equal(image_retry_delay_ms(1, E_TOO_MANY, false, 60), 60000);
 	assert_int_equal(image_retry_delay_ms(1, E_TOO_MANY, false, INT32_MAX), 300000);
 	assert_int_equal(image_retry_delay_ms(1, E_TOO_MANY, false, -5), 1000);
+	assert_int_equal(image_retry_delay_ms(9, E_UNAUTHORIZED, false, 0), 60000);
+	assert_int_equal(image_retry_delay_ms(9, E_FORBIDDEN, true, 0), 30000);
 }
 
 static void test_prefetch_wanted(void **state)
@@ -465,6 +521,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_ready),
 		T(test_needs_digest),
+		T(test_pull_secrets),
 		T(test_restart),
 		T(test_corrupt_is_made_anew),
 		T(test_truncated_is_dropped),

@@ -46,6 +46,41 @@ static void test_authentication(void **state)
 	served_expect(s, 404, "GET", "/api/v1/nodes/b", NULL);
 }
 
+/* A node reads the Secrets that Images name, one by one, and no others. */
+static void test_secrets_of_nodes(void **state)
+{
+	static const char secret[] = "/api/v1/namespaces/default/secrets/pull", image[] = "/apis/berth.dev/v1/images";
+	static const char other[] = "/api/v1/namespaces/other/secrets/pull";
+	struct served *s = *state;
+
+	served_expect(s, 201, "POST", "/api/v1/namespaces", "{'metadata':{'name':'other'}}");
+	served_expect(s, 201, "POST", "/api/v1/namespaces/default/secrets", "{'metadata':{'name':'pull'}}");
+	served_expect(s, 201, "POST", "/api/v1/namespaces/other/secrets", "{'metadata':{'name':'pull'}}");
+	served_expect(s, 201, "POST", "/api/v1/namespaces/default/secrets", "{'metadata':{'name':'private'}}");
+	s->token = NODE_A;
+	served_expect(s, 403, "GET", secret, NULL);
+	s->token = ADMIN;
+	served_expect(
+		s, 201, "POST", image,
+		"{'metadata':{'name':'i','labels':{'about':'private'}},'spec':{'reference':'r/x@sha256:0','digest':'sha256:"
+		"0000000000000000000000000000000000000000000000000000000000000000',"
+		"'pullSecrets':[{'namespace':'default','name':'pull'}]}}");
+	s->token = NODE_A;
+	served_expect(s, 200, "GET", secret, NULL);
+	served_expect(s, 403, "GET", other, NULL);
+	served_expect(s, 403, "GET", "/api/v1/namespaces/default/secrets/private", NULL);
+	assert_string_equal(
+		message(served_expect(s, 403, "GET", "/api/v1/namespaces/default/secrets", NULL)),
+		"secrets is forbidden: User \"system:node:a\" cannot list resource \"secrets\" in API group "
+		"\"\" in the namespace \"default\"");
+	served_expect(s, 403, "GET", "/api/v1/namespaces/default/secrets/pull?watch=true", NULL);
+	served_expect(s, 403, "PUT", secret, "{'metadata':{'name':'pull'}}");
+	s->token = ADMIN;
+	served_patch(s, 200, "/apis/berth.dev/v1/images/i", "{'spec':{'pullSecrets':null}}");
+	s->token = NODE_A;
+	served_expect(s, 403, "GET", secret, NULL);
+}
+
 static void test_create_get_delete(void **state)
 {
 	struct served *s = *state;
@@ -362,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_authentication),
+		TEST(test_secrets_of_nodes),
 		TEST(test_create_get_delete),
 		TEST(test_bad_requests),
 		TEST(test_unknown_fields),

@@ -49,7 +49,11 @@ static int teardown(void **state)
 static int resolve(struct fixture *x, const char *suffix, const struct registry_credentials *cred,
 		   struct oci_image *ret, struct error *e)
 {
-	return registry_resolve(x->r, arena_printf(x->a, "%s%s", x->name, suffix), cred, 0, x->a, ret, e);
+	struct registry_keys keys = {0};
+
+	if (cred)
+		registry_keys_add_one(x->a, &keys, x->name, cred);
+	return registry_resolve(x->r, arena_printf(x->a, "%s%s", x->name, suffix), &keys, 0, x->a, ret, NULL, e);
 }
 
 static void assert_fails(struct fixture *x, const char *suffix, const struct registry_credentials *cred, int code,
@@ -171,7 +175,7 @@ static void test_too_large(void **state)
 static void test_basic(void **state)
 {
 	struct fixture *x = *state;
-	const struct registry_credentials right = {"user", "secret"}, wrong = {"user", "wrong"};
+	const struct registry_credentials right = {"user", "secret", NULL}, wrong = {"user", "wrong", NULL};
 	struct oci_image image;
 	struct error e;
 
@@ -186,7 +190,7 @@ static void test_basic(void **state)
 static void test_bearer(void **state)
 {
 	struct fixture *x = *state;
-	const struct registry_credentials right = {"user", "secret"}, wrong = {"user", "wrong"};
+	const struct registry_credentials right = {"user", "secret", NULL}, wrong = {"user", "wrong", NULL};
 	struct oci_image image;
 	struct error e;
 
@@ -203,6 +207,179 @@ static void test_bearer(void **state)
 	assert_fails(x, ":v1", NULL, E_UNAUTHORIZED, "wants credentials");
 }
 
+/* Several Secrets: all that fit are tried, the best first; what is said when none works. */
+static void test_several_keys(void **state)
+{
+	struct fixture *x = *state;
+	const struct registry_credentials wrong = {"user", "wrong", "Secret n/wrong"},
+					  right = {"user", "secret", "Secret n/right"};
+	const char *reference = arena_printf(x->a, "%s:v1", x->name),
+		   *host = arena_strndup(x->a, x->name, strlen(x->name) - 2);
+	struct registry_keys keys = {0};
+	struct registry_credentials cred;
+	struct oci_image image;
+	struct error e;
+
+	fake_image(x->f, "v1", &x->layer, 1);
+	x->f->auth = FAKE_BASIC;
+	registry_keys_add_one(x->a, &keys, host, &wrong);
+	assert_int_equal(registry_resolve(x->r, reference, &keys, 0, x->a, &image, &cred, &e), -E_UNAUTHORIZED);
+	assert_non_null(strstr(e.text, "refuses the credentials of Secret n/wrong: correct them"));
+	registry_keys_add_one(x->a, &keys, x->name, &wrong); /* a longer path goes first */
+	registry_keys_add_one(x->a, &keys, host, &right);
+	assert_int_equal(registry_resolve(x->r, reference, &keys, 0, x->a, &image, &cred, &e), 0);
+	assert_string_equal(cred.source, "Secret n/right");
+	/* A fault that other credentials do not cure ends the tries. */
+	fake_add(x->f, "/v2/x/manifests/broken", "application/json", "", 0)->status = 502;
+	x->f->auth = FAKE_OPEN;
+	reference = arena_printf(x->a, "%s:broken", x->name);
+	assert_int_equal(registry_resolve(x->r, reference, &keys, 0, x->a, &image, &cred, &e), -E_UNAVAILABLE);
+	assert_int_equal(atomic_load(&fake_find(x->f, "/v2/x/manifests/broken")->hits), 1);
+}
+
+static void test_what_a_refusal_says(void **state)
+{
+	struct fixture *x = *state;
+	const struct registry_credentials other = {"user", "secret", "Secret n/other"};
+	struct registry_keys none = {0}, missing = {0}, elsewhere = {.sources = "Secret n/other"};
+	const struct {
+		const struct registry_keys *keys;
+		const char *text;
+	} cases[] = {
+		{NULL, "; name a Secret with them in spec.imagePullSecrets"},
+		{&none, "; name a Secret with them in spec.imagePullSecrets"},
+		{&missing, "; Secret n/gone does not exist"},
+		{&elsewhere, "; Secret n/other of spec.imagePullSecrets holds none for this image"},
+	};
+
+	registry_keys_missing(x->a, &missing, "n", "gone", "does not exist");
+	registry_keys_add_one(x->a, &elsewhere, "elsewhere.example", &other);
+	x->f->auth = FAKE_BASIC;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct oci_image image;
+		struct error e;
+		const char *reference = arena_printf(x->a, "%s:v1", x->name);
+
+		assert_int_equal(registry_resolve(x->r, reference, cases[i].keys, 0, x->a, &image, NULL, &e),
+				 -E_UNAUTHORIZED);
+		if (!strstr(e.text, "wants credentials") || !str_ends(e.text, cases[i].text))
+			fail_msg("case %zu: %s", i, e.text);
+	}
+}
+
+static void test_tls_of_a_host(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *host, *ca;
+		bool insecure;
+	} cases[] = {
+		{"registry.example.com", "/ca/one", false},
+		{"registry.example.com:5000", "/ca/one", false}, /* HOST is for every port */
+		{"ported.example.com:5000", "/ca/ported", false},
+		{"ported.example.com", "/ca/all", false},
+		{"other.example.com", "/ca/all", false},
+		{"lan.example.com:80", "/ca/all", true},
+		{"localhost:5000", "/ca/all", true},
+		{"[::1]:5000", "/ca/all", true},
+		{"127.0.0.1:5000", "/ca/local", false}, /* who gives a CA wants it verified */
+		{"127.0.0.1:5001", "/ca/all", true},
+	};
+	const struct registry_options opt = {.insecure = {{"LAN.example.com"}, 1},
+					     .ca = {{"/ca/all", "registry.example.com=/ca/one",
+						     "ported.example.com:5000=/ca/ported", "127.0.0.1:5000=/ca/local"},
+						    4}};
+	struct registry *r = registry_new(&opt);
+	_arena_ a = arena_new();
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct http_tls tls = registry_tls(r, a, cases[i].host);
+
+		if (!streq(tls.ca_file, cases[i].ca) || tls.insecure != cases[i].insecure)
+			fail_msg("%s: %s %d", cases[i].host, tls.ca_file, tls.insecure);
+	}
+	registry_free(r);
+}
+
+static void test_options(void **state)
+{
+	(void)state;
+	static const struct {
+		struct registry_options opt;
+		const char *text; /* NULL: fine */
+	} cases[] = {
+		{{.ca = {{"/dev/null", "h:1=/dev/null"}, 2}, .insecure = {{"h", "h:1"}, 2}}, NULL},
+		{{.ca = {{"h=/nowhere"}, 1}}, "--registry-ca h=/nowhere: say HOST[:PORT]=FILE"},
+		{{.ca = {{"=/dev/null"}, 1}}, "--registry-ca =/dev/null: say"},
+		{{.insecure = {{"http://h"}, 1}}, "--insecure-registry http://h: say HOST"},
+		{{.ecr_endpoint = "vpce.example"}, "--ecr-endpoint vpce.example: say a URL"},
+		{{.ecr_endpoint = "https://vpce.example"}, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error e = {0};
+		int r = registry_options_check(&cases[i].opt, &e);
+
+		assert_int_equal(r, cases[i].text ? -E_BAD_REQUEST : 0);
+		if (r && !strstr(e.text, cases[i].text))
+			fail_msg("%s", e.text);
+	}
+}
+
+static void test_ecr_answer(void **state)
+{
+	(void)state;
+	/* AWS:pw, for an hour; the part of its life that is not used is a twelfth. */
+	static const struct {
+		const char *text, *password;
+		int64_t life_ms;
+	} cases[] = {
+		{"{\"authorizationData\":[{\"authorizationToken\":\"QVdTOnB3\",\"expiresAt\":4600.5}]}", "pw", 3300458},
+		{"{\"authorizationData\":[{\"authorizationToken\":\"QVdTOnB3\",\"expiresAt\":9e12}]}", "pw", 39600000},
+		{"{\"authorizationData\":[{\"authorizationToken\":\"QVdTOnB3\",\"expiresAt\":900}]}", "pw", 0},
+		{"{\"authorizationData\":[{\"authorizationToken\":\"QVdTOnB3\"}]}", "pw", 0},
+		{"{\"authorizationData\":[{\"authorizationToken\":\"QVdTOg==\",\"expiresAt\":4600}]}", NULL, 0},
+		{"{\"authorizationData\":[{\"authorizationToken\":\"cm9vdDpwdw==\",\"expiresAt\":4600}]}", NULL, 0},
+		{"{\"authorizationData\":[{\"authorizationToken\":\"!\",\"expiresAt\":4600}]}", NULL, 0},
+		{"{\"authorizationData\":[]}", NULL, 0},
+		{"[]", NULL, 0},
+		{"<html>", NULL, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_arena_ a = arena_new();
+		char *password = NULL;
+		int64_t life = -1;
+		struct error e;
+		int r = registry_ecr_parse_answer(a, cases[i].text, strlen(cases[i].text), 1000000, &password, &life,
+						  &e);
+
+		assert_int_equal(r, cases[i].password ? 0 : -E_UNAVAILABLE);
+		if (r) {
+			assert_null(strstr(e.text, "QVdT"));
+			continue;
+		}
+		assert_string_equal(password, cases[i].password);
+		assert_int_equal(life, cases[i].life_ms);
+	}
+}
+
+static void test_ecr_endpoint(void **state)
+{
+	(void)state;
+	_arena_ a = arena_new();
+	const struct registry_options own = {0}, vpc = {.ecr_endpoint = "https://vpce.example/"};
+	struct registry_ecr_host h;
+
+	assert_true(registry_ecr_parse(a, "123456789012.dkr.ecr.eu-central-1.amazonaws.com", &h));
+	assert_string_equal(registry_ecr_url(a, &own, &h), "https://api.ecr.eu-central-1.amazonaws.com/");
+	assert_string_equal(registry_ecr_url(a, &vpc, &h), "https://vpce.example/");
+	assert_true(registry_ecr_parse(a, "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", &h));
+	assert_string_equal(registry_ecr_url(a, &own, &h), "https://ecr-fips.us-east-1.amazonaws.com/");
+	assert_true(registry_ecr_parse(a, "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", &h));
+	assert_string_equal(registry_ecr_url(a, &own, &h), "https://api.ecr.cn-north-1.amazonaws.com.cn/");
+}
+
 static void test_unreachable(void **state)
 {
 	struct fixture *x = *state;
@@ -210,11 +387,11 @@ static void test_unreachable(void **state)
 	struct error e = {0};
 
 	/* RFC 6761: .invalid never resolves. */
-	assert_true(registry_resolve(x->r, "registry.invalid/x:v1", NULL, 0, x->a, &image, &e) < 0);
+	assert_true(registry_resolve(x->r, "registry.invalid/x:v1", NULL, 0, x->a, &image, NULL, &e) < 0);
 	assert_non_null(strstr(e.text, "registry.invalid"));
-	assert_int_equal(registry_resolve(x->r, "127.0.0.1:1/x:v1", NULL, 0, x->a, &image, &e), -E_UNAVAILABLE);
-	assert_int_equal(registry_resolve(x->r, "127.0.0.1:1/x:v1", NULL, 1, x->a, &image, &e), -E_TIMEOUT);
-	assert_int_equal(registry_resolve(x->r, "127.0.0.1:1/X", NULL, 0, x->a, &image, &e), -E_INVALID);
+	assert_int_equal(registry_resolve(x->r, "127.0.0.1:1/x:v1", NULL, 0, x->a, &image, NULL, &e), -E_UNAVAILABLE);
+	assert_int_equal(registry_resolve(x->r, "127.0.0.1:1/x:v1", NULL, 1, x->a, &image, NULL, &e), -E_TIMEOUT);
+	assert_int_equal(registry_resolve(x->r, "127.0.0.1:1/X", NULL, 0, x->a, &image, NULL, &e), -E_INVALID);
 }
 
 static int collect(void *user, const void *data, size_t len, struct error *e)
@@ -295,9 +472,15 @@ int main(void)
 		T(test_too_large),
 		T(test_basic),
 		T(test_bearer),
+		T(test_several_keys),
+		T(test_what_a_refusal_says),
 		T(test_unreachable),
 		T(test_blob),
 		cmocka_unit_test(test_challenges),
+		cmocka_unit_test(test_tls_of_a_host),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_ecr_answer),
+		cmocka_unit_test(test_ecr_endpoint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
