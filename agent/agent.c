@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "agent/gateways.h"
 #include "agent/instance.h"
 #include "agent/memory.h"
 #include "agent/node.h"
@@ -297,6 +298,7 @@ int agent_start(struct agent *g, const struct agent_config *cfg, uv_loop_t *loop
 	    (r = vm_host_new(cfg->hypervisor, on_vm_event, g, &g->vms, e)) < 0 || (r = port_start(g, &g->port, e)) < 0)
 		return r;
 	start_informers(g);
+	g->gateways = gateways_start(g);
 	g->prefetch = image_prefetch_start(g->kube, g->images, cfg->location);
 	g->node = node_start(g);
 	stock_take(g);

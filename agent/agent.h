@@ -44,6 +44,7 @@ struct agent {
 	enum agent_accel_state accel;
 	char accel_reason[AGENT_REASON_MAX]; /* why, for people */
 
+	struct gateways *gateways;
 	struct node *node;
 	struct port *port;
 	uv_timer_t resync, reconnect;

@@ -75,7 +75,8 @@ static int remove_rules(const struct agent_config *cfg)
 
 static int remove_files(const struct agent_config *cfg)
 {
-	static const char *const names[] = {"instances", "run", "templates", "kvm.json", "forwarding-enabled", "owner"};
+	static const char *const names[] = {"instances",	  "run",      "templates", "kvm.json",
+					    "forwarding-enabled", "gateways", "owner"};
 	_arena_ a = arena_new();
 	struct error e = {0};
 	int failed = 0;

@@ -19,6 +19,20 @@
 	"berth-agent image pull REFERENCE | list | verify --state-dir DIR\n"
 #define CLEANUP_SUMMARY "Removes every VM, tap, packet rule and disk that an agent with this state folder made."
 
+/* VMs are kept from each other across hosts by the rule that private ranges are no internet (net_nft.c). */
+static bool is_private(uint32_t base, unsigned bits)
+{
+	static const struct {
+		uint32_t base;
+		unsigned bits;
+	} ranges[] = {{0x0a000000, 8}, {0xac100000, 12}, {0xc0a80000, 16}, {0x64400000, 10}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		if (bits >= ranges[i].bits && (base ^ ranges[i].base) >> (32 - ranges[i].bits) == 0)
+			return true;
+	return false;
+}
+
 int config_parse_cidr(const char *text, uint32_t *ret_base, unsigned *ret_bits, struct error *e)
 {
 	char address[CONFIG_ADDRESS_TEXT_MAX];
@@ -34,6 +48,11 @@ int config_parse_cidr(const char *text, uint32_t *ret_base, unsigned *ret_bits, 
 	uint32_t base = ntohl(in.s_addr);
 	if (base & (UINT32_MAX >> bits))
 		return error_set(e, E_INVALID, "%s has host bits set: write the first address of the range", text);
+	if (!is_private(base, bits))
+		return error_set(e, E_INVALID,
+				 "the range %s must be private: in 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or "
+				 "100.64.0.0/10",
+				 text);
 	*ret_base = base;
 	*ret_bits = bits;
 	return 0;

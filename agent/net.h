@@ -53,6 +53,8 @@ void net_nft_table(const struct net_rules *r, const struct net_vm *vms, size_t c
 /* One VM more / less; both may be repeated. */
 void net_nft_add(const char *table, const struct net_vm *vm, struct buf *out);
 void net_nft_remove(const char *table, const struct net_vm *vm, struct buf *out);
+/* These gateways' addresses in place of those let in so far. */
+void net_nft_gateways(const char *table, const char *const *gateways, size_t count, struct buf *out);
 /* The table itself; it may be missing. */
 void net_nft_delete(const char *table, struct buf *out);
 bool net_nft_exists(const char *table);

@@ -129,6 +129,13 @@ void net_nft_remove(const char *table, const struct net_vm *vm, struct buf *out)
 	change("delete", table, &all, out);
 }
 
+void net_nft_gateways(const char *table, const char *const *gateways, size_t count, struct buf *out)
+{
+	buf_addf(out, "flush set inet %s gateways\n", table);
+	for (size_t i = 0; i < count; i++)
+		buf_addf(out, "add element inet %s gateways { %s }\n", table, gateways[i]);
+}
+
 void net_nft_delete(const char *table, struct buf *out)
 {
 	buf_addf(out, "add table inet %s\ndelete table inet %s\n", table, table);

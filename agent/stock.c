@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "agent/gateways.h"
 #include "agent/instance.h"
 #include "agent/node.h"
 #include "lib/log.h"
@@ -58,14 +59,15 @@ static void rules_text(struct agent *g, struct arena *a, struct buf *out)
 {
 	const char *dns[CONFIG_DNS_MAX];
 	struct net_vm *list;
-	size_t n = net_vms(g, a, &list);
+	size_t gateway_count, n = net_vms(g, a, &list);
+	const char *const *gateways = gateways_now(g->gateways, &gateway_count);
 
 	for (size_t i = 0; i < g->cfg->dns_count; i++)
 		dns[i] = g->cfg->dns[i];
 	const struct net_rules rules = {.table = g->cfg->nft_table,
 					.gateway_uid = g->cfg->gateway_uid,
-					.gateways = g->cfg->gateway_addresses.items,
-					.gateway_count = g->cfg->gateway_addresses.count,
+					.gateways = gateways,
+					.gateway_count = gateway_count,
 					.dns = dns,
 					.dns_count = g->cfg->dns_count};
 	net_nft_table(&rules, list, n, out);
@@ -118,6 +120,7 @@ static void take_over(struct stock_job *j)
 		return;
 	}
 	g->inventoried = true;
+	gateways_loaded(g->gateways);
 	log_info("took stock", "vms", log_num((int64_t)j->found_count), "instances",
 		 log_num((int64_t)strmap_count(g->by_uid)), NULL);
 }

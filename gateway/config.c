@@ -6,6 +6,7 @@
 #include "lib/fsutil.h"
 #include "lib/naming.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -66,6 +67,35 @@ static int check_listen(const char *flag, const char *listen, struct error *e)
 			 listen);
 }
 
+/* An IPv4 address that packets can come from. */
+static bool is_unicast(const char *text)
+{
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, text, &in) != 1)
+		return false;
+	uint32_t top = ntohl(in.s_addr) >> 24;
+
+	return top > 0 && top != 127 && top < 224;
+}
+
+/* Nodes let in what comes from this address. Where --listen names one, that is it; a gateway that listens on loopback
+ * or on every address is known to its own host alone. */
+static int find_address(struct gateway_config *c, struct arena *a, struct error *e)
+{
+	if (c->address)
+		return is_unicast(c->address)
+			       ? 0
+			       : error_set(e, E_BAD_REQUEST,
+					   "--address %s is not an IPv4 address that packets can come from",
+					   c->address);
+	const char *listen = arena_strndup(a, c->listen, (size_t)(strrchr(c->listen, ':') - c->listen));
+
+	if (is_unicast(listen))
+		c->address = listen;
+	return 0;
+}
+
 int gateway_config_finish(struct gateway_config *c, struct arena *a, struct error *e)
 {
 	int r = gateway_config_paths(c, a, e);
@@ -74,6 +104,8 @@ int gateway_config_finish(struct gateway_config *c, struct arena *a, struct erro
 		r = check_listen("listen", c->listen, e);
 	if (!r && c->haproxy_metrics_listen)
 		r = check_listen("haproxy-metrics-listen", c->haproxy_metrics_listen, e);
+	if (!r)
+		r = find_address(c, a, e);
 	if (r)
 		return r;
 	if (!c->location || !name_is_subdomain(c->location))
@@ -102,6 +134,20 @@ int gateway_config_finish(struct gateway_config *c, struct arena *a, struct erro
 		c->uid = pw->pw_uid;
 		c->gid = pw->pw_gid;
 	}
+	return 0;
+}
+
+int gateway_config_check_address(const struct gateway_config *c, struct error *e)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET};
+	_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (!c->address)
+		return 0;
+	inet_pton(AF_INET, c->address, &sin.sin_addr);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) < 0)
+		return error_set(e, E_BAD_REQUEST, "--address %s is not an address of this host (%s)", c->address,
+				 strerror(errno));
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 
 struct gateway_config {
 	/* flags */
-	const char *kubeconfig, *location, *name, *listen, *url, *state_dir, *haproxy, *metrics_listen,
+	const char *kubeconfig, *location, *name, *listen, *url, *address, *state_dir, *haproxy, *metrics_listen,
 		*haproxy_metrics_listen, *log_level;
 	int64_t wake_timeout_ms;  /* how long a request waits for its instance */
 	int64_t drain_timeout_ms; /* how long requests may finish after SIGTERM */
@@ -36,6 +36,8 @@ void gateway_config_init(struct gateway_config *c);
 int gateway_config_finish(struct gateway_config *c, struct arena *a, struct error *e);
 /* Only the paths below state_dir, for `berth-gateway stop`. */
 int gateway_config_paths(struct gateway_config *c, struct arena *a, struct error *e);
+/* HAProxy binds to the address for every connection to a VM: it must be this host's. Errors: E_BAD_REQUEST. */
+int gateway_config_check_address(const struct gateway_config *c, struct error *e);
 /* Makes the folders, closed to everybody but the owner and HAProxy's user. */
 int gateway_config_make_dirs(const struct gateway_config *c, struct error *e);
 

@@ -100,6 +100,7 @@ static char *render(const struct gateway *g, const struct route_shape *shape)
 	const struct gateway_config *c = g->cfg;
 	struct haproxy_settings s = {.listen = c->listen,
 				     .metrics_listen = c->haproxy_metrics_listen,
+				     .source = c->address,
 				     .user = c->user,
 				     .map_dir = c->map_dir,
 				     .lua_file = c->lua_file,

@@ -139,26 +139,33 @@ static void write_frontend(const struct haproxy_settings *s, const struct route_
 static void write_backends(const struct haproxy_settings *s, struct buf *out)
 {
 	const char *owner = s->user ? s->user : "";
+	_buf_ source = BUF_INIT(64);
+
+	if (s->source)
+		buf_addf(&source, " source %s", s->source);
+	const char *from = source.data ? source.data : "";
 
 	/* The second server is the way back to the resolver when the first, the address itself, takes no connection;
 	 * the PROXY header tells it client and address. */
 	buf_addf(out,
 		 "\nbackend vm\n"
 		 "    use-server vm if TRUE\n"
-		 "    server vm 0.0.0.0:0 weight 256\n"
+		 "    server vm 0.0.0.0:0 weight 256%s\n"
 		 "    server again unix@%s send-proxy-v2 weight 1\n",
-		 s->again_socket);
+		 from, s->again_socket);
 	buf_addf(out, "\nfrontend again\n    bind unix@%s accept-proxy mode 600", s->again_socket);
 	if (s->user)
 		buf_addf(out, " user %s group %s", owner, owner);
-	buf_adds(out, "\n"
-		      "    http-request set-var(txn.key) req.hdr(Berth-Instance)\n"
-		      "    http-request lua.berth_again\n"
-		      "    http-request set-dst var(txn.addr)\n"
-		      "    http-request set-dst-port var(txn.port)\n"
-		      "    default_backend vm_again\n"
-		      "\nbackend vm_again\n"
-		      "    server vm 0.0.0.0:0\n");
+	buf_addf(out,
+		 "\n"
+		 "    http-request set-var(txn.key) req.hdr(Berth-Instance)\n"
+		 "    http-request lua.berth_again\n"
+		 "    http-request set-dst var(txn.addr)\n"
+		 "    http-request set-dst-port var(txn.port)\n"
+		 "    default_backend vm_again\n"
+		 "\nbackend vm_again\n"
+		 "    server vm 0.0.0.0:0%s\n",
+		 from);
 	buf_addf(out,
 		 "\nbackend activity\n"
 		 "    stick-table type string len %d size 200k expire %ds store conn_cur\n",

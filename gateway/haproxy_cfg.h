@@ -19,6 +19,7 @@
 struct haproxy_settings {
 	const char *listen;	    /* ADDR:PORT */
 	const char *metrics_listen; /* ADDR:PORT of HAProxy's own exporter, NULL: none */
+	const char *source;	    /* address that requests to VMs come from, NULL: as routed */
 	const char *user;	    /* NULL: as started */
 	const char *map_dir, *lua_file, *lua_digest;
 	const char *admin_socket, *resolver_socket, *again_socket;

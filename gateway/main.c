@@ -28,6 +28,8 @@ static const struct option_spec options[] = {
 	{"name", 0, OPT_STRING, &cfg.name, "NAME", "This gateway's name in its Location (default: the host's)"},
 	{"listen", 0, OPT_STRING, &cfg.listen, "ADDR:PORT", "Where requests arrive (default 127.0.0.1:8080)"},
 	{"url", 0, OPT_STRING, &cfg.url, "URL", "Where clients find it (default: http:// and --listen)"},
+	{"address", 0, OPT_STRING, &cfg.address, "IP",
+	 "Its own address towards the nodes, which let it in (default: that of --listen, unless loopback or any)"},
 	{"state-dir", 0, OPT_STRING, &cfg.state_dir, "DIR", "Folder for everything this process keeps"},
 	{"haproxy", 0, OPT_STRING, &cfg.haproxy, "FILE", "The HAProxy program (default haproxy)"},
 	{"threads", 0, OPT_INT, &cfg.threads, "N", "Threads of HAProxy (default: one per core)"},
@@ -171,6 +173,8 @@ static int serve(struct program *p, struct arena *a, struct error *e)
 	struct httpd *metrics = NULL;
 	int r = gateway_config_finish(&cfg, a, e);
 
+	if (!r)
+		r = gateway_config_check_address(&cfg, e);
 	if (!r)
 		r = gateway_config_make_dirs(&cfg, e);
 	if (!r)

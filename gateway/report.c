@@ -72,18 +72,31 @@ void report_routes(struct kube *k, const struct route_table *t)
 
 /* ---- the Location ---- */
 
-struct json *report_gateways(struct arena *a, const struct json *location, const char *name, const char *url,
+static bool is_forgotten(const struct json *gateway, int64_t wall_now)
+{
+	const char *seen = json_str(json_get(gateway, "lastSeen"));
+	int64_t at;
+
+	return seen && time_parse(seen, &at, NULL) == 0 && wall_now - at > REPORT_FORGET_MS;
+}
+
+struct json *report_gateways(struct arena *a, const struct json *location, const struct gateway_config *cfg,
 			     int64_t wall_now)
 {
 	const struct json *old = json_in(location, "status", "gateways");
 	struct json *list = json_array(a), *mine = json_object(a);
 	char now[TIME_TEXT_MAX];
 
-	for (size_t i = 0; i < json_count(old); i++)
-		if (!streq(json_str(json_get(json_item(old, i), "name")), name))
-			json_append(a, list, json_clone(a, json_item(old, i)));
-	json_set_str(a, mine, "name", name);
-	json_set_str(a, mine, "url", url);
+	for (size_t i = 0; i < json_count(old); i++) {
+		const struct json *other = json_item(old, i);
+
+		if (!streq(json_str(json_get(other, "name")), cfg->name) && !is_forgotten(other, wall_now))
+			json_append(a, list, json_clone(a, other));
+	}
+	json_set_str(a, mine, "name", cfg->name);
+	json_set_str(a, mine, "url", cfg->url);
+	if (cfg->address)
+		json_set_str(a, mine, "address", cfg->address);
 	json_set_str(a, mine, "lastSeen", time_format(wall_now, now));
 	json_append(a, list, mine);
 	return list;
@@ -121,7 +134,7 @@ static void on_location_read(void *user, int err, const struct json *location, c
 	/* The list is written whole: only if no other gateway has written in between. */
 	json_set_str(a, meta, "resourceVersion", json_str(json_in(location, "metadata", "resourceVersion")));
 	json_set(a, json_set(a, body, "status", json_object(a)), "gateways",
-		 report_gateways(a, location, r->cfg->name, r->cfg->url, time_now_ms()));
+		 report_gateways(a, location, r->cfg, time_now_ms()));
 	kube_start(r->k,
 		   &(struct kube_call){.method = "PATCH",
 				       .patch = KUBE_PATCH_MERGE,

@@ -1,4 +1,4 @@
-# common.sh - what hack/up, hack/down and the tests' lab share: messages, the state folder, services with pid files.
+# common.sh - what hack/up, hack/down and hack/lab share: messages, the state folder, services with pid files.
 #
 # Sourced, never run. Needs $ROOT (the repository). Everything made at run time lies below $STATE.
 
@@ -82,6 +82,42 @@ wait_until() { # seconds what command...: until the command succeeds, with a sig
 	done
 	[ -t 2 ] && printf '\r\033[K' >&2
 	return 0
+}
+
+# ---- the state folder and the host ----
+
+state_open() { # by whom: makes the folder ours
+	if [ -e "$STATE" ] && [ ! -e "$STATE/$MARKER" ] && [ -n "$(ls -A "$STATE" 2>/dev/null)" ]; then
+		die "$STATE is not empty and was not made by $1" "choose another folder with --state-dir"
+	fi
+	mkdir -p "$STATE"
+	touch "$STATE/$MARKER"
+}
+
+state_check_users() { # HAProxy and QEMU run as users of their own
+	local user
+	chmod 755 "$STATE"
+	for user in haproxy libvirt-qemu; do
+		setpriv --reuid "$user" --clear-groups test -x "$STATE" ||
+			die "the user $user cannot reach $STATE: a folder on the way is closed to others" \
+				"open it (chmod o+x), or choose another folder with --state-dir"
+	done
+}
+
+# Where no udev runs nobody gave /dev/kvm to its group; libvirt then probes QEMU anew at every start of a VM.
+kvm_claim() {
+	if [ -c /dev/kvm ] && getent group kvm >/dev/null && [ "$(stat -c %G /dev/kvm)" != kvm ]; then
+		stat -c '%g %a' /dev/kvm >"$STATE/kvm-was"
+		chgrp kvm /dev/kvm && chmod 660 /dev/kvm
+	fi
+}
+
+kvm_release() {
+	local group mode
+	[ -s "$STATE/kvm-was" ] || return 0
+	read -r group mode <"$STATE/kvm-was"
+	chgrp "$group" /dev/kvm && chmod "$mode" /dev/kvm
+	rm -f "$STATE/kvm-was"
 }
 
 port_is_free() { ! ss -Hltn "sport = :$1" 2>/dev/null | grep -q .; }

@@ -48,6 +48,9 @@ static void test_changes(void **state)
 	net_nft_add("berth", &vms[0], &text);
 	net_nft_add("berth", &vms[1], &text);
 	net_nft_remove("berth", &vms[1], &text);
+	static const char *const gateways[] = {"192.0.2.10", "192.0.2.12"};
+	net_nft_gateways("berth", gateways, ARRAY_SIZE(gateways), &text);
+	net_nft_gateways("berth", NULL, 0, &text);
 	net_nft_delete("berth", &text);
 	assert_golden("agent/nft-changes.nft", text.data);
 }

@@ -155,6 +155,24 @@ static void test_cidr(void **state)
 		assert_int_equal(config_parse_cidr(bad[i], &base, &bits, &e), -E_INVALID);
 }
 
+static void test_ranges_of_vms_are_private(void **state)
+{
+	static const char *const good[] = {"10.255.255.0/24", "172.16.0.0/12", "172.31.255.0/24", "192.168.0.0/16",
+					   "100.127.0.0/16"};
+	static const char *const bad[] = {"11.0.0.0/16", "172.32.0.0/16", "192.169.0.0/16", "100.128.0.0/16",
+					  "8.8.8.0/24"};
+	struct error e = {0};
+	uint32_t base;
+	unsigned bits;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		if (config_parse_cidr(good[i], &base, &bits, &e) != 0)
+			fail_msg("%s", e.text);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(config_parse_cidr(bad[i], &base, &bits, &e), -E_INVALID);
+}
+
 static void test_resolv_conf(void **state)
 {
 	char dns[CONFIG_DNS_MAX][CONFIG_ADDRESS_TEXT_MAX];
@@ -200,6 +218,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_boot_of_the_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owner_is_kept, setup, teardown),
 		cmocka_unit_test(test_cidr),
+		cmocka_unit_test(test_ranges_of_vms_are_private),
 		cmocka_unit_test(test_resolv_conf),
 		cmocka_unit_test(test_exec_status),
 	};

@@ -33,6 +33,46 @@ static void test_good(_unused_ void **state)
 	}
 }
 
+static void test_address(_unused_ void **state)
+{
+	static const struct {
+		const char *listen, *flag, *address;
+	} cases[] = {
+		{"192.0.2.7:80", NULL, "192.0.2.7"},
+		{"192.0.2.7:80", "192.0.2.8", "192.0.2.8"},
+		{"*:80", "192.0.2.8", "192.0.2.8"},
+		{"*:80", NULL, NULL},
+		{"0.0.0.0:80", NULL, NULL},
+		{"127.0.0.1:80", NULL, NULL},
+		{"[::1]:80", NULL, NULL},
+	};
+	_arena_ a = arena_new();
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct gateway_config c = good();
+		struct error e = {0};
+
+		c.listen = cases[i].listen;
+		c.address = cases[i].flag;
+		assert_int_equal(gateway_config_finish(&c, a, &e), 0);
+		if (!streq(c.address, cases[i].address) && (c.address || cases[i].address))
+			fail_msg("%s: %s", cases[i].listen, c.address);
+	}
+}
+
+static void test_address_of_this_host(_unused_ void **state)
+{
+	struct gateway_config c = good();
+	struct error e = {0};
+
+	assert_int_equal(gateway_config_check_address(&c, &e), 0);
+	c.address = "127.0.0.1";
+	assert_int_equal(gateway_config_check_address(&c, &e), 0);
+	c.address = "192.0.2.7";
+	assert_int_equal(gateway_config_check_address(&c, &e), -E_BAD_REQUEST);
+	assert_non_null(strstr(e.text, "192.0.2.7 is not an address of this host"));
+}
+
 static void expect_fault(struct gateway_config c, const char *text)
 {
 	_arena_ a = arena_new();
@@ -65,6 +105,12 @@ static void test_bad(_unused_ void **state)
 	c = good();
 	c.haproxy_metrics_listen = "9101";
 	expect_fault(c, "--haproxy-metrics-listen");
+	static const char *const addresses[] = {"", "gw-1", "127.0.0.1", "0.0.0.0", "224.0.0.1", "::1", "192.0.2.7:80"};
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+		c = good();
+		c.address = addresses[i];
+		expect_fault(c, "--address");
+	}
 	c = good();
 	c.location = NULL;
 	expect_fault(c, "--location");
@@ -89,7 +135,8 @@ static void test_bad(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_address),
+					   cmocka_unit_test(test_address_of_this_host), cmocka_unit_test(test_bad)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,7 @@ static void test_large(_unused_ void **state)
 				    .strip_count = 2};
 	_buf_ text = BUF_INIT(65536);
 
+	s.source = "192.0.2.7";
 	s.user = "haproxy";
 	s.metrics_listen = "127.0.0.1:9101";
 	s.threads = 4;

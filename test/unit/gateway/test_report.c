@@ -46,13 +46,29 @@ static void test_gateways(_unused_ void **state)
 	_arena_ a = arena_new();
 	struct json *l = fixture_json(
 		a, "{'status': {'gateways': [{'name': 'mine', 'url': 'old'}, {'name': 'other', 'url': 'u'}]}}");
+	struct gateway_config cfg = {.name = "mine", .url = "new"};
 
 	assert_string_equal(
-		json_to_string(a, report_gateways(a, l, "mine", "new", NOW)),
+		json_to_string(a, report_gateways(a, l, &cfg, NOW)),
 		"[{\"name\":\"other\",\"url\":\"u\"},{\"name\":\"mine\",\"url\":\"new\",\"lastSeen\":\"" NOW_TEXT
 		"\"}]");
-	assert_string_equal(json_to_string(a, report_gateways(a, fixture_json(a, "{}"), "mine", "new", NOW)),
+	assert_string_equal(json_to_string(a, report_gateways(a, fixture_json(a, "{}"), &cfg, NOW)),
 			    "[{\"name\":\"mine\",\"url\":\"new\",\"lastSeen\":\"" NOW_TEXT "\"}]");
+	cfg.address = "192.0.2.7";
+	assert_string_equal(json_to_string(a, report_gateways(a, fixture_json(a, "{}"), &cfg, NOW)),
+			    "[{\"name\":\"mine\",\"url\":\"new\",\"address\":\"192.0.2.7\",\"lastSeen\":\"" NOW_TEXT
+			    "\"}]");
+}
+
+static void test_silent_gateways_are_forgotten(_unused_ void **state)
+{
+	const struct gateway_config cfg = {.name = "mine", .url = "u"};
+	_arena_ a = arena_new();
+	struct json *l = fixture_json(a, "{'status': {'gateways': [{'name': 'other', 'url': 'u', 'lastSeen': '" NOW_TEXT
+					 "'}]}}");
+
+	assert_int_equal(json_count(report_gateways(a, l, &cfg, NOW + REPORT_FORGET_MS)), 2);
+	assert_int_equal(json_count(report_gateways(a, l, &cfg, NOW + REPORT_FORGET_MS + 1000)), 1);
 }
 
 int main(void)
@@ -61,6 +77,7 @@ int main(void)
 		cmocka_unit_test(test_condition),
 		cmocka_unit_test(test_condition_changes_only_with_news),
 		cmocka_unit_test(test_gateways),
+		cmocka_unit_test(test_silent_gateways_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
