@@ -25,6 +25,7 @@
 #define STATE_DIR_MAX 80 /* sockets are below it, and a socket's address holds 107 bytes */
 
 static struct metric vms = METRIC_GAUGE("berth_agent_vms", "VMs that run", NULL);
+static struct metric suspended_vms = METRIC_GAUGE("berth_agent_suspended_vms", "VMs that are suspended", NULL);
 
 bool agent_may_act(const struct agent *g)
 {
@@ -193,15 +194,18 @@ static void on_image(void *user, const struct image_status *s)
 static void on_resync(uv_timer_t *t)
 {
 	struct agent *g = t->data;
-	size_t position = 0, running = 0;
+	size_t position = 0, running = 0, suspended = 0;
 	void *value;
 
 	if (!g->inventoried)
 		return;
 	stock_guard_rules(g);
-	while (strmap_next(g->by_uid, &position, NULL, &value))
-		running += instance_has_vm(value);
+	while (strmap_next(g->by_uid, &position, NULL, &value)) {
+		suspended += instance_is_suspended(value);
+		running += instance_has_vm(value) && !instance_is_suspended(value);
+	}
 	metric_set(&vms, NULL, (double)running);
+	metric_set(&suspended_vms, NULL, (double)suspended);
 	agent_sync_all(g);
 	memory_trim();
 }

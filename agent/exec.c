@@ -416,7 +416,7 @@ static void on_loop_again(void *arg)
 	s->pipe.data = s->timer.data = s;
 	metric_add(&sessions, NULL, 1);
 	start_reading(s);
-	if (!i || !channel_host_ready(i->channel)) {
+	if (!i || !channel_host_ready(i->channel) || instance_is_suspended(i)) {
 		finish(s, 137, 0, "the VM is gone");
 		return;
 	}
@@ -478,7 +478,7 @@ void exec_handle(struct agent *g, struct httpd_request *r, const char *ns, const
 		port_fail(r, E_NOT_FOUND, "instance %s/%s is not on this node", ns, name);
 		return;
 	}
-	if (!channel_host_ready(i->channel) || i->seen.stage < STAGE_RUNNING || i->seen.stage >= STAGE_DESTROYING) {
+	if (!channel_host_ready(i->channel) || i->seen.stage < STAGE_RUNNING || i->seen.stage > STAGE_KILLING) {
 		port_fail(r, E_CONFLICT, "instance %s has no running VM; it is woken by a request or by state: Running",
 			  name);
 		return;

@@ -18,7 +18,8 @@ static struct metric actions = METRIC_COUNTER("berth_agent_actions_total", "What
 static const char *const action_names[] = {
 	[ACTION_CREATE] = "create", [ACTION_START_APP] = "start", [ACTION_TERMINATE] = "terminate",
 	[ACTION_KILL] = "kill",	    [ACTION_DESTROY] = "destroy", [ACTION_RELEASE] = "release",
-	[ACTION_FORGET] = "forget",
+	[ACTION_FORGET] = "forget", [ACTION_SUSPEND] = "suspend", [ACTION_WAKE] = "wake",
+	[ACTION_RESUME] = "resume",
 };
 
 /* ---- registry ---- */
@@ -28,7 +29,7 @@ static void on_timer(uv_timer_t *t)
 	instance_sync(t->data);
 }
 
-static struct instance *instance_new(struct agent *g, const char *ns, const char *name, const char *uid)
+struct instance *instance_new(struct agent *g, const char *ns, const char *name, const char *uid)
 {
 	struct instance *i = xcalloc(1, sizeof(*i));
 
@@ -102,6 +103,11 @@ bool instance_has_vm(const struct instance *i)
 	return i->seen.stage != STAGE_NONE && i->seen.stage != STAGE_DESTROYING;
 }
 
+bool instance_is_suspended(const struct instance *i)
+{
+	return i->seen.stage >= STAGE_SUSPENDING && i->seen.stage <= STAGE_RESUMING;
+}
+
 char *instance_dir(const struct instance *i, struct arena *a)
 {
 	return record_dir(a, i->agent->cfg->state_dir, i->uid);
@@ -112,6 +118,7 @@ void instance_save(struct instance *i)
 	_arena_ a = arena_new();
 	struct error e = {0};
 
+	i->save_at = 0;
 	i->record.highest = i->seen.highest;
 	i->record.spent = i->seen.spent;
 	i->record.over = i->seen.over;
@@ -124,62 +131,6 @@ void instance_set_reason(struct instance *i, const char *reason, const char *mes
 {
 	snprintf(i->facts.reason, sizeof(i->facts.reason), "%s", reason);
 	snprintf(i->facts.message, sizeof(i->facts.message), "%s", message);
-}
-
-void instance_load(struct agent *g, const char *uid)
-{
-	_arena_ a = arena_new();
-	struct record r;
-	struct error e = {0};
-
-	if (strmap_get(g->by_uid, uid))
-		return;
-	if (record_load(a, g->cfg->state_dir, uid, &r, &e) < 0) {
-		/* Without a record nothing was promised about it: the folder is an orphan unless its Instance shows up.
-		 */
-		log_warn("an instance's folder has no usable record", "uid", uid, "error", e.text, NULL);
-		r = (struct record){.ns = "", .name = ""};
-	}
-	struct instance *i = instance_new(g, r.ns, r.name, uid);
-	i->seen.highest = i->seen.generation = r.highest;
-	i->seen.spent = r.spent;
-	i->seen.over = r.over;
-	/* Its rules are gone with the first loading of the table, and domains are listed. */
-	i->seen.dirty = net_tap_exists(i->tap) || access(arena_printf(a, "%s/disk.img", instance_dir(i, a)), F_OK) == 0;
-	vm_name(uid, r.highest, i->domain);
-	r.ns = i->ns;
-	r.name = i->name;
-	r.uid = i->uid;
-	i->record = r;
-}
-
-void instance_adopt(struct agent *g, const struct vm_identity *id)
-{
-	struct instance *i;
-
-	instance_load(g, id->uid);
-	i = strmap_get(g->by_uid, id->uid);
-	if (!i->record.highest && !*i->name) { /* the folder has no record: the domain knows better */
-		free(i->ns);
-		free(i->name);
-		i->ns = xstrdup(id->ns);
-		i->name = xstrdup(id->name);
-		i->record.ns = i->ns;
-		i->record.name = i->name;
-	}
-	/* Without a record of this very VM the app is taken as started, and its egress as forbidden. */
-	bool known = i->record.highest >= id->generation;
-	reconcile_adopt(&i->seen, id->generation, !known || i->record.app_started, i->record.term_since,
-			time_mono_ms());
-	i->seen.was_ready = i->record.ready;
-	/* Whether the signal was sent before the crash or not: twice is better than never. */
-	i->term_pending = i->record.term_since != 0;
-	vm_name(id->uid, id->generation, i->domain);
-	snprintf(i->vm_revision, sizeof(i->vm_revision), "%s", id->revision ? id->revision : "");
-	snprintf(i->facts.address, sizeof(i->facts.address), "%s", id->address ? id->address : "");
-	i->address_held = net_address_claim(g->addresses, i->facts.address);
-	log_info("VM found again", "instance", i->name, "namespace", i->ns, "domain", i->domain, NULL);
-	instance_channel_open(i, true);
 }
 
 /* ---- what is wanted ---- */
@@ -252,6 +203,17 @@ static bool is_launchable(struct instance *i, const struct json *object)
 	return image_is_ready(i);
 }
 
+static bool is_mistold(const struct instance *i, const struct json *object)
+{
+	static const char *const awake[] = {"Starting", "Ready", "Running", "Stopping"};
+	const char *phase = json_str_or(json_in(object, "status", "phase"), "");
+
+	for (size_t n = 0; n < ARRAY_SIZE(awake); n++)
+		if (streq(phase, awake[n]))
+			return true;
+	return json_bool_or(json_in(object, "status", "suspended"), false) != i->seen.kept;
+}
+
 static void refresh_want(struct instance *i)
 {
 	const struct json *object = kube_informer_get(i->agent->instances, i->ns, i->name);
@@ -274,6 +236,11 @@ static void refresh_want(struct instance *i)
 	} else {
 		i->want.grace_ms = i->record.grace_ms;
 	}
+	i->want.suspend = i->record.suspend;
+	i->want.same_revision = streq(json_str(json_in(object, "spec", "revision")), i->vm_revision);
+	i->want.drop = strtoll(json_str_or(json_in(object, "metadata", "annotations", "berth.dev/drop-suspended"), "0"),
+			       NULL, 10);
+	i->want.mistold = is_mistold(i, object);
 }
 
 /* What the object says that this process does not know of a generation that has ended already. */
@@ -299,7 +266,9 @@ static void take_wake_marks(struct instance *i, const struct json *object)
 	const char *bound = json_str(json_get(annotations, "berth.dev/bound-at"));
 
 	memset(&i->facts.wake, 0, sizeof(i->facts.wake));
-	if (instance_has_vm(i))
+	bool goes_on = i->seen.stage == STAGE_SUSPENDED &&
+		       streq(json_str(json_in(object, "spec", "revision")), i->vm_revision);
+	if (instance_has_vm(i) && !goes_on)
 		return; /* a replacement: nobody waits while the old VM ends */
 	i->facts.wake.seen = time_now_ms();
 	if (!bound || time_parse(bound, &i->facts.wake.bound, NULL) < 0)
@@ -345,6 +314,12 @@ static void record_step(struct instance *i, const struct reconcile_step *s)
 	if (s->spend && (s->spend > i->seen.spent || s->over != i->seen.over)) {
 		i->seen.spent = s->spend > i->seen.spent ? s->spend : i->seen.spent;
 		i->seen.over = s->over;
+		changed = true;
+	}
+	/* From here on the suspended VM is one of the generation it is bound with, even if the agent dies now. */
+	if (s->action == ACTION_WAKE && !(i->record.resuming && i->record.generation == i->want.generation)) {
+		i->record.generation = i->want.generation;
+		i->record.resuming = true;
 		changed = true;
 	}
 	if (changed)
@@ -412,6 +387,18 @@ static void forget(struct instance *i)
 	instance_free(i);
 }
 
+static const bool needs_hypervisor[] = {
+	[ACTION_CREATE] = true, [ACTION_DESTROY] = true, [ACTION_SUSPEND] = true,
+	[ACTION_WAKE] = true,	[ACTION_RESUME] = true,	 [ACTION_FORGET] = false,
+};
+
+static void wake(struct instance *i)
+{
+	i->facts.wake.begun = time_now_ms();
+	reconcile_carry(&i->seen, i->want.generation);
+	instance_vm_resume(i);
+}
+
 static bool must_queue(struct instance *i)
 {
 	if (!starts_are_full(i->agent))
@@ -428,8 +415,7 @@ static bool must_wait(struct instance *i, enum reconcile_action action)
 	if (action != ACTION_CREATE)
 		i->queued_since = 0;
 	return action == ACTION_NONE || (action == ACTION_RELEASE && i->release_sent) ||
-	       ((action == ACTION_CREATE || action == ACTION_DESTROY) && !i->agent->hypervisor_up) ||
-	       (action == ACTION_CREATE && must_queue(i));
+	       (needs_hypervisor[action] && !i->agent->hypervisor_up) || (action == ACTION_CREATE && must_queue(i));
 }
 
 static void act(struct instance *i, enum reconcile_action action)
@@ -457,6 +443,15 @@ static void act(struct instance *i, enum reconcile_action action)
 		break;
 	case ACTION_DESTROY:
 		instance_vm_destroy(i);
+		break;
+	case ACTION_SUSPEND:
+		instance_vm_suspend(i);
+		break;
+	case ACTION_WAKE:
+		wake(i);
+		break;
+	case ACTION_RESUME:
+		instance_vm_resume(i);
 		break;
 	case ACTION_RELEASE:
 		instance_release(i);
@@ -488,6 +483,13 @@ static int64_t end_boost(struct instance *i, int64_t now)
 	return 0;
 }
 
+static int64_t save_in_time(struct instance *i, int64_t now)
+{
+	if (i->save_at && now >= i->save_at)
+		instance_save(i);
+	return i->save_at;
+}
+
 static int64_t sooner(int64_t a, int64_t b)
 {
 	return !a || (b && b < a) ? b : a;
@@ -507,7 +509,7 @@ void instance_sync(struct instance *i)
 	refresh_want(i);
 	struct reconcile_step s = reconcile_step(&i->want, &i->seen, now);
 	record_step(i, &s);
-	int64_t wake_at = sooner(s.wake_at, end_boost(i, now));
+	int64_t wake_at = sooner(sooner(s.wake_at, end_boost(i, now)), save_in_time(i, now));
 	if (wake_at)
 		uv_timer_start(&i->timer, on_timer, wake_at > now ? (uint64_t)(wake_at - now) : 1, 0);
 	else

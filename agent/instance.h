@@ -1,9 +1,9 @@
 /*
  * instance.h - one Instance on this node: what is wanted, what is seen, and the hands that bring them together.
  *
- * instance.c decides when to ask reconcile.h and does what it says; instance_vm.c makes and removes the VM on worker
- * threads; instance_channel.c speaks with the guest; instance_status.c writes the Instance's status. All of them run on
- * the loop's thread, and only they look inside.
+ * instance.c decides when to ask reconcile.h and does what it says; instance_adopt.c takes over what ran before;
+ * instance_vm.c makes and removes the VM on worker threads; instance_channel.c speaks with the guest; instance_status.c
+ * writes the Instance's status. All of them run on the loop's thread, and only they look inside.
  */
 #ifndef BERTH_AGENT_INSTANCE_H
 #define BERTH_AGENT_INSTANCE_H
@@ -35,7 +35,7 @@ struct instance_facts {
 		const char *reason;
 	} last_exit;
 	struct { /* marks of the start under way */
-		int64_t wanted, bound, seen, begun, disk, created, hello, ready;
+		int64_t wanted, bound, seen, begun, disk, created, hello, resumed, ready;
 	} wake;
 };
 
@@ -70,6 +70,7 @@ struct instance {
 	char vm_revision[INSTANCE_TEXT_MAX]; /* of the VM that is, or was made last */
 	int64_t queued_since;		     /* waits for its turn to start; 0: it does not */
 	int64_t boosted_until;		     /* its app may use whole CPUs until then */
+	int64_t save_at;		     /* its record is written then, or before; 0: it is up to date */
 	bool address_held, job, limited, release_sent, term_pending;
 	struct channel_host *channel;
 	struct logfile *log;
@@ -84,8 +85,8 @@ struct instance {
 void instance_observe(struct agent *g, const struct json *object);
 /* The Instance object is gone, or is bound elsewhere. */
 void instance_vanished(struct agent *g, const struct json *object);
-/* A domain of ours that runs. */
-void instance_adopt(struct agent *g, const struct vm_identity *id);
+/* A domain of ours that runs, or is suspended. */
+void instance_adopt(struct agent *g, const struct vm_found *found);
 /* Records of an earlier run of the agent. */
 void instance_load(struct agent *g, const char *uid);
 struct instance *instance_by_name(struct agent *g, const char *ns, const char *name);
@@ -94,10 +95,16 @@ struct instance *instance_by_domain(struct agent *g, const char *domain);
 void instance_sync(struct instance *i);
 void instance_sync_later(struct instance *i, uint64_t ms);
 
+/* How long a record may wait that guards no act: somebody waits for the answer meanwhile. */
+#define INSTANCE_SAVE_LATER_MS 100
+
 /* ---- for instance*.c, exec.c and the port ---- */
+struct instance *instance_new(struct agent *g, const char *ns, const char *name, const char *uid);
 void instance_save(struct instance *i);
 void instance_note(struct instance *i, enum reconcile_event ev); /* with the time of now, then instance_sync() */
 bool instance_has_vm(const struct instance *i);
+/* It has a VM that stands still: nothing in it would answer. */
+bool instance_is_suspended(const struct instance *i);
 /* The app may use whole CPUs for so long, or shorter if that was said before. */
 void instance_boost(struct instance *i, int64_t ms);
 /* The folder of its disk, log and record; in a. */
@@ -106,6 +113,8 @@ void instance_set_reason(struct instance *i, const char *reason, const char *mes
 
 void instance_vm_create(struct instance *i);
 void instance_vm_destroy(struct instance *i);
+void instance_vm_suspend(struct instance *i);
+void instance_vm_resume(struct instance *i);
 void instance_vm_limit(struct instance *i);
 void instance_vm_forget(struct instance *i); /* removes its folder */
 void instance_vm_gone(struct instance *i);   /* the domain stopped by itself */
@@ -114,6 +123,8 @@ void instance_channel_open(struct instance *i, bool attach);
 void instance_channel_close(struct instance *i);
 bool instance_channel_start(struct instance *i);
 bool instance_channel_signal(struct instance *i, int signal);
+/* Its VM runs on: tells the guest, or connects first when there is no connection. */
+void instance_channel_resume(struct instance *i);
 
 void instance_status_write(struct instance *i, enum instance_phase phase);
 /* What the object says already, after a restart of the agent. */

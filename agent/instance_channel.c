@@ -108,7 +108,10 @@ static void on_hello(struct instance *i, const struct channel_frame *f)
 	if (i->term_pending)
 		i->term_pending = !instance_channel_signal(i, SIGTERM);
 	if (streq(state, "running")) {
-		resume_running(i, get_number(f, CHANNEL_KEY_READY) != 0);
+		if (i->seen.stage == STAGE_RESUMING)
+			instance_channel_resume(i);
+		else
+			resume_running(i, get_number(f, CHANNEL_KEY_READY) != 0);
 		instance_sync(i);
 	} else if (streq(state, "exited")) {
 		/* Counted already when this process saw it; after a restart of the agent it is news. */
@@ -142,6 +145,22 @@ static void on_unready(struct instance *i, const struct channel_frame *f)
 	get_text(f, CHANNEL_KEY_TEXT, text, sizeof(text));
 	instance_set_reason(i, "NotReady", *text ? text : "the readiness probe fails");
 	instance_note(i, EVENT_UNREADY);
+}
+
+/* The guest's first word after it stood still: its clock is right, so requests may come. */
+static void on_resumed(struct instance *i, const struct channel_frame *f)
+{
+	bool ready = get_number(f, CHANNEL_KEY_READY) != 0;
+
+	if (i->seen.stage != STAGE_RESUMING)
+		return;
+	i->facts.wake.ready = i->record.ready_at = time_now_ms();
+	i->record.resuming = false;
+	instance_boost(i, INSTANCE_BOOST_READY_MS);
+	instance_set_reason(i, "NotReady", "the readiness probe fails");
+	reconcile_note(&i->seen, EVENT_RESUMED, time_mono_ms());
+	i->save_at = time_mono_ms() + INSTANCE_SAVE_LATER_MS;
+	instance_note(i, ready ? EVENT_READY : EVENT_UNREADY);
 }
 
 static void on_output(struct instance *i, const struct channel_frame *f)
@@ -181,6 +200,9 @@ static void on_app_frame(struct instance *i, const struct channel_frame *f)
 	case CHANNEL_ERROR:
 		on_error(i, f);
 		break;
+	case CHANNEL_RESUMED:
+		on_resumed(i, f);
+		break;
 	case CHANNEL_STATS:
 		port_stats_answer(i, f);
 		break;
@@ -209,6 +231,9 @@ static void on_lost(void *user)
 
 	exec_channel_lost(i);
 	port_stats_lost(i);
+	/* A guest that stands still takes nothing: what would be asked of it until it runs on would pile up. */
+	if (i->seen.stage == STAGE_SUSPENDING || i->seen.stage == STAGE_SUSPENDED)
+		instance_channel_close(i);
 }
 
 static const struct channel_events events = {.frame = on_frame, .lost = on_lost};
@@ -276,4 +301,16 @@ bool instance_channel_signal(struct instance *i, int sig)
 	channel_begin(&w, frame, CHANNEL_SIGNAL, 1);
 	channel_put_u64(&w, CHANNEL_KEY_SIGNAL, (uint64_t)sig);
 	return channel_host_send(i->channel, frame, channel_end(&w));
+}
+
+void instance_channel_resume(struct instance *i)
+{
+	uint8_t frame[CHANNEL_FRAME_MAX];
+	struct channel_writer w;
+
+	channel_begin(&w, frame, CHANNEL_RESUME, 0);
+	channel_put_u64(&w, CHANNEL_KEY_TIME_NS, (uint64_t)now_ns());
+	/* Without a connection its HELLO brings us back here. */
+	if (!channel_host_send(i->channel, frame, channel_end(&w)))
+		instance_channel_open(i, true);
 }

@@ -32,10 +32,10 @@ static void set_text_or_null(struct arena *a, struct json *o, const char *key, c
 	json_set(a, o, key, *text ? json_string(a, text) : json_null(a));
 }
 
+/* One that this start did not have is taken away: it was another start's. */
 static void set_span(struct arena *a, struct json *o, const char *key, int64_t from, int64_t to)
 {
-	if (from && to)
-		json_set_int(a, o, key, to > from ? to - from : 0);
+	json_set(a, o, key, from && to ? json_int(a, to > from ? to - from : 0) : json_null(a));
 }
 
 static void add_wake(struct instance *i, struct arena *a, struct json *status)
@@ -43,7 +43,7 @@ static void add_wake(struct instance *i, struct arena *a, struct json *status)
 	const struct instance_facts *f = &i->facts;
 	int64_t from = f->wake.wanted ? f->wake.wanted : f->wake.bound ? f->wake.bound : f->wake.seen;
 
-	if (!f->wake.ready || !f->wake.created)
+	if (!f->wake.ready || !(f->wake.created || f->wake.resumed))
 		return;
 	struct json *wake = json_set(a, status, "wake", json_object(a));
 	set_span(a, wake, "queuedMs", f->wake.wanted, f->wake.bound);
@@ -51,7 +51,8 @@ static void add_wake(struct instance *i, struct arena *a, struct json *status)
 	set_span(a, wake, "diskMs", f->wake.begun, f->wake.disk);
 	set_span(a, wake, "createMs", f->wake.disk, f->wake.created);
 	set_span(a, wake, "bootMs", f->wake.created, f->wake.hello);
-	set_span(a, wake, "appMs", f->wake.hello, f->wake.ready);
+	set_span(a, wake, "resumeMs", f->wake.begun, f->wake.resumed);
+	set_span(a, wake, "appMs", f->wake.resumed ? f->wake.resumed : f->wake.hello, f->wake.ready);
 	set_span(a, wake, "totalMs", from, f->wake.ready);
 }
 
@@ -71,7 +72,10 @@ static void explain(const struct instance *i, enum instance_phase phase, const c
 {
 	*reason = *i->facts.reason ? i->facts.reason : phase_name(phase);
 	*message = i->facts.message;
-	if (phase == PHASE_ASLEEP) {
+	if (phase == PHASE_ASLEEP && i->seen.kept) {
+		*reason = "Suspended";
+		*message = "its VM is suspended; the next request resumes it";
+	} else if (phase == PHASE_ASLEEP) {
 		*reason = "Asleep";
 		*message = "no VM; the next request wakes it";
 	} else if (phase == PHASE_STOPPED) {
@@ -112,6 +116,7 @@ static struct json *build(struct instance *i, struct arena *a)
 
 	json_set_str(a, s, "phase", phase_name(phase));
 	json_set_int(a, s, "vmGeneration", has_vm && !at_rest ? i->seen.generation : i->want.generation);
+	json_set(a, s, "suspended", i->seen.kept ? json_bool(a, true) : json_null(a));
 	json_set_str(a, s, "nodeName", i->agent->cfg->node_name);
 	json_set_str(a, s, "location", i->agent->cfg->location);
 	set_text_or_null(a, s, "address", has_vm && reachable ? i->facts.address : "");
@@ -141,7 +146,10 @@ static bool is_contained(const struct json *wanted, const struct json *there)
 {
 	for (size_t n = 0; n < json_count(wanted); n++) {
 		const struct json *w = json_item(wanted, n), *t = json_get(there, json_key(wanted, n));
-		if (json_is(w, JSON_NULL) ? t != NULL && !json_is(t, JSON_NULL) : !json_equal(w, t))
+		bool same = json_is(w, JSON_NULL)     ? t == NULL || json_is(t, JSON_NULL)
+			    : json_is(w, JSON_OBJECT) ? is_contained(w, t)
+						      : json_equal(w, t);
+		if (!same)
 			return false;
 	}
 	return true;
@@ -250,6 +258,9 @@ void instance_status_restore(struct instance *i, const struct json *object)
 	const struct json *status = json_get(object, "status"), *exit = json_get(status, "lastExit");
 	const struct json *conditions = json_get(status, "conditions");
 
+	/* The guest of a suspended VM cannot be asked before it runs on. */
+	if (!*i->facts.boot_id && (i->seen.stage == STAGE_SUSPENDED || !i->agent->inventoried))
+		snprintf(i->facts.boot_id, sizeof(i->facts.boot_id), "%s", json_str_or(json_get(status, "bootId"), ""));
 	if (!*i->facts.revision)
 		snprintf(i->facts.revision, sizeof(i->facts.revision), "%s",
 			 json_str_or(json_get(status, "revision"), ""));

@@ -187,7 +187,9 @@ void instance_vm_create(struct instance *i)
 	snprintf(i->facts.revision, sizeof(i->facts.revision), "%s", i->launch.revision);
 	snprintf(i->facts.digest, sizeof(i->facts.digest), "%s", i->launch.l.digest);
 	instance_set_reason(i, "Creating", "the VM is being made");
-	if (i->facts.wake.created || !i->facts.wake.seen) { /* not the start that was asked for, but one after it */
+	i->facts.boot_id[0] = 0;
+	/* Not the start that was asked for, but one after it. */
+	if (i->facts.wake.created || i->facts.wake.resumed || !i->facts.wake.seen) {
 		memset(&i->facts.wake, 0, sizeof(i->facts.wake));
 		i->facts.wake.seen = time_now_ms();
 	}
@@ -197,8 +199,10 @@ void instance_vm_create(struct instance *i)
 	i->boosted_until = INT64_MAX;
 	i->record.grace_ms = i->launch.l.grace_ms;
 	i->record.internet = i->launch.l.internet;
+	i->record.suspend = i->launch.l.suspend;
+	i->record.generation = i->record.made_as = i->seen.generation;
 	i->record.term_since = i->record.ready_at = 0;
-	i->record.app_started = i->record.ready = false;
+	i->record.app_started = i->record.ready = i->record.resuming = false;
 	i->record.started_at = time_now_ms();
 	instance_save(i);
 
@@ -270,6 +274,84 @@ void instance_vm_gone(struct instance *i)
 	instance_set_reason(i, "VMStopped", "the VM ended by itself; its console log on the node may say why");
 	instance_channel_close(i);
 	instance_note(i, EVENT_VM_GONE);
+}
+
+/* ---- suspend, resume ---- */
+
+static void suspend_work(uv_work_t *req)
+{
+	struct vm_job *j = req->data;
+
+	j->result = vm_host_suspend(j->agent->vms, j->domain, &j->error);
+}
+
+static void on_suspended(uv_work_t *req, _unused_ int status)
+{
+	struct vm_job *j = req->data;
+	struct instance *i = job_done(j);
+	bool failed = j->result < 0;
+
+	if (failed) {
+		metric_add(&failures, "suspend", 1);
+		log_warn("VM could not be suspended", "instance", i->name, "namespace", i->ns, "error", j->error.text,
+			 NULL);
+	} else {
+		log_info("VM suspended", "instance", i->name, "namespace", i->ns, "domain", i->domain, NULL);
+		/* It has whole CPUs again, for its next wake. */
+		i->limited = false;
+		i->boosted_until = INT64_MAX;
+	}
+	job_free(j);
+	instance_note(i, failed ? EVENT_SUSPEND_FAILED : EVENT_SUSPENDED);
+}
+
+void instance_vm_suspend(struct instance *i)
+{
+	struct vm_job *j = job_new(i);
+
+	reconcile_note(&i->seen, EVENT_SUSPENDING, time_mono_ms());
+	i->job = true;
+	uv_queue_work(i->agent->loop, &j->req, suspend_work, on_suspended);
+}
+
+static void resume_work(uv_work_t *req)
+{
+	struct vm_job *j = req->data;
+
+	j->result = vm_host_resume(j->agent->vms, j->domain, &j->error);
+}
+
+static void on_resumed(uv_work_t *req, _unused_ int status)
+{
+	struct vm_job *j = req->data;
+	struct instance *i = job_done(j);
+	int result = j->result;
+
+	if (result < 0) {
+		metric_add(&failures, "resume", 1);
+		log_error("VM could not be resumed", "instance", i->name, "namespace", i->ns, "error", j->error.text,
+			  NULL);
+		instance_set_reason(i, "VMResumeFailed", j->error.text);
+	} else {
+		i->facts.wake.resumed = time_now_ms();
+		instance_set_reason(i, "Resuming", "the VM was resumed and has not answered yet");
+	}
+	job_free(j);
+	if (result == 0 && i->seen.stage == STAGE_RESUMING)
+		instance_channel_resume(i);
+	if (result < 0)
+		instance_note(i, EVENT_RESUME_FAILED);
+	else
+		instance_sync(i);
+}
+
+void instance_vm_resume(struct instance *i)
+{
+	struct vm_job *j = job_new(i);
+
+	reconcile_note(&i->seen, EVENT_RESUMING, time_mono_ms());
+	i->job = true;
+	uv_queue_work(i->agent->loop, &j->req, resume_work, on_resumed);
 }
 
 /* ---- CPU limit ---- */

@@ -210,6 +210,7 @@ int launch_from(struct arena *a, const struct json *instance, const struct json 
 		.revision = arena_strdup(a, json_str_or(json_in(revision, "metadata", "name"), "")),
 		.restart = restart_policy(json_str(json_get(template, "restartPolicy"))),
 		.internet = json_bool_or(json_in(template, "egress", "internet"), true),
+		.suspend = streq(json_str(json_get(template, "sleepMode")), "Suspend"),
 		.user = arena_strdup(a, json_str_or(json_get(config, "user"), "")),
 		.volumes = strings(a, json_get(config, "volumes"), NULL),
 	};

@@ -21,7 +21,7 @@ struct launch {
 	int64_t memory, milli_vcpu, disk;
 	enum restart_policy restart;
 	int64_t grace_ms;
-	bool internet;
+	bool internet, suspend;
 	struct {
 		const char *kind, *path; /* "tcp", "http", "none" */
 		int64_t port, period_ms, timeout_ms, failures;

@@ -80,6 +80,9 @@ static void handle_signal(struct agent *g, struct httpd_request *r, const char *
 		port_fail(r, E_NOT_FOUND, "instance %s/%s is not on this node", ns, name);
 	} else if (text && (*end || number < 1 || number > SIGRTMAX)) {
 		port_fail(r, E_BAD_REQUEST, "signal: %s is no signal number from 1 to %d", text, SIGRTMAX);
+	} else if (instance_is_suspended(i)) {
+		port_fail(r, E_CONFLICT, "instance %s is suspended; it is woken by a request or by state: Running",
+			  name);
 	} else if (!instance_channel_signal(i, (int)number)) {
 		port_fail(r, E_CONFLICT, "instance %s has no running VM", name);
 	} else {

@@ -111,7 +111,8 @@ static void begin(struct agent *g)
 	while (strmap_next(g->by_uid, &position, NULL, &value)) {
 		struct instance *i = value;
 		channel_begin(&w, frame, CHANNEL_STATS_REQUEST, 0);
-		i->stats_asked = i->channel && channel_host_send(i->channel, frame, channel_end(&w));
+		i->stats_asked = i->channel && !instance_is_suspended(i) &&
+				 channel_host_send(i->channel, frame, channel_end(&w));
 		now.open += i->stats_asked;
 	}
 	uv_timer_start(&now.timer, on_limit, ROUND_MAX_MS, 0);

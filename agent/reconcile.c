@@ -28,7 +28,7 @@ int64_t reconcile_backoff_ms(unsigned n)
 #define TO(stage) ((unsigned char)((stage) + 1))
 #define LIVE(to)                                                                                         \
 	[STAGE_BOOTING] = (to), [STAGE_IDLE] = (to), [STAGE_RUNNING] = (to), [STAGE_TERMINATING] = (to), \
-	[STAGE_KILLING] = (to)
+	[STAGE_KILLING] = (to), [STAGE_SUSPENDING] = (to), [STAGE_SUSPENDED] = (to), [STAGE_RESUMING] = (to)
 
 static const unsigned char transitions[EVENT_COUNT][STAGE_COUNT] = {
 	[EVENT_CREATED] = {[STAGE_CREATING] = TO(STAGE_BOOTING)},
@@ -36,7 +36,8 @@ static const unsigned char transitions[EVENT_COUNT][STAGE_COUNT] = {
 	[EVENT_HELLO_WAITING] = {[STAGE_BOOTING] = TO(STAGE_IDLE),
 				 [STAGE_RUNNING] = TO(STAGE_IDLE),
 				 [STAGE_TERMINATING] = TO(STAGE_IDLE),
-				 [STAGE_KILLING] = TO(STAGE_IDLE)},
+				 [STAGE_KILLING] = TO(STAGE_IDLE),
+				 [STAGE_RESUMING] = TO(STAGE_IDLE)},
 	[EVENT_HELLO_RUNNING] = {[STAGE_BOOTING] = TO(STAGE_RUNNING), [STAGE_IDLE] = TO(STAGE_RUNNING)},
 	[EVENT_START_SENT] = {[STAGE_IDLE] = TO(STAGE_RUNNING), [STAGE_EXITED] = TO(STAGE_RUNNING)},
 	[EVENT_READY] = {[STAGE_RUNNING] = TO(STAGE_RUNNING)},
@@ -45,6 +46,12 @@ static const unsigned char transitions[EVENT_COUNT][STAGE_COUNT] = {
 	[EVENT_EXIT_FAILED] = {LIVE(TO(STAGE_EXITED))},
 	[EVENT_TERM_SENT] = {[STAGE_RUNNING] = TO(STAGE_TERMINATING)},
 	[EVENT_KILL_SENT] = {[STAGE_RUNNING] = TO(STAGE_KILLING), [STAGE_TERMINATING] = TO(STAGE_KILLING)},
+	[EVENT_SUSPENDING] = {[STAGE_RUNNING] = TO(STAGE_SUSPENDING)},
+	[EVENT_SUSPENDED] = {[STAGE_SUSPENDING] = TO(STAGE_SUSPENDED)},
+	[EVENT_SUSPEND_FAILED] = {[STAGE_SUSPENDING] = TO(STAGE_RUNNING)},
+	[EVENT_RESUMING] = {[STAGE_SUSPENDED] = TO(STAGE_RESUMING)},
+	[EVENT_RESUMED] = {[STAGE_RESUMING] = TO(STAGE_RUNNING)},
+	[EVENT_RESUME_FAILED] = {[STAGE_RESUMING] = TO(STAGE_SUSPENDED)},
 	[EVENT_VM_GONE] = {LIVE(TO(STAGE_NONE)), [STAGE_EXITED] = TO(STAGE_NONE)},
 	[EVENT_DESTROYING] = {LIVE(TO(STAGE_DESTROYING)), [STAGE_EXITED] = TO(STAGE_DESTROYING),
 			      [STAGE_NONE] = TO(STAGE_DESTROYING)},
@@ -69,12 +76,30 @@ static void note_exit(struct reconcile_seen *s, bool clean, bool crashed, int64_
 	s->next_start = now + reconcile_backoff_ms(s->exits);
 }
 
+static void note_pause_failure(struct reconcile_seen *s, int64_t now)
+{
+	s->pause_failures++;
+	s->next_pause = now + RECONCILE_PAUSE_RETRY_MS;
+}
+
+/* The VM ended by itself. One that stood still did nothing wrong, and neither did its app. */
+static void note_gone(struct reconcile_seen *s, enum vm_stage from, int64_t now)
+{
+	s->dirty = true;
+	s->kept = false;
+	if (from == STAGE_RUNNING || from == STAGE_TERMINATING || from == STAGE_KILLING)
+		note_exit(s, false, true, now);
+	else if (from != STAGE_EXITED && from != STAGE_SUSPENDING && from != STAGE_SUSPENDED)
+		note_vm_failure(s, now);
+}
+
 void reconcile_note(struct reconcile_seen *s, enum reconcile_event ev, int64_t now)
 {
 	unsigned char to = transitions[ev][s->stage];
 	enum vm_stage from = s->stage;
 
-	if (ev == EVENT_HELLO_RUNNING || ev == EVENT_HELLO_WAITING || ev == EVENT_EXIT_CLEAN || ev == EVENT_EXIT_FAILED)
+	if (ev == EVENT_HELLO_RUNNING || ev == EVENT_HELLO_WAITING || ev == EVENT_EXIT_CLEAN ||
+	    ev == EVENT_EXIT_FAILED || ev == EVENT_RESUMED)
 		s->unheard = false;
 	if (!to)
 		return;
@@ -104,11 +129,23 @@ void reconcile_note(struct reconcile_seen *s, enum reconcile_event ev, int64_t n
 		note_exit(s, ev == EVENT_EXIT_CLEAN, false, now);
 		break;
 	case EVENT_VM_GONE:
-		s->dirty = true;
-		if (from == STAGE_RUNNING || from == STAGE_TERMINATING || from == STAGE_KILLING)
-			note_exit(s, false, true, now);
-		else if (from != STAGE_EXITED)
-			note_vm_failure(s, now);
+		note_gone(s, from, now);
+		break;
+	case EVENT_SUSPENDED:
+		s->pause_failures = 0;
+		s->kept = true;
+		s->ready = s->was_ready = false;
+		break;
+	case EVENT_RESUMED:
+		s->pause_failures = 0;
+		s->was_ready = true;
+		break;
+	case EVENT_SUSPEND_FAILED:
+		note_pause_failure(s, now);
+		break;
+	case EVENT_RESUME_FAILED:
+		s->kept = true;
+		note_pause_failure(s, now);
 		break;
 	case EVENT_DESTROYING:
 		if (from == STAGE_BOOTING) /* given up: it never said HELLO */
@@ -116,7 +153,7 @@ void reconcile_note(struct reconcile_seen *s, enum reconcile_event ev, int64_t n
 		s->ready = s->was_ready = false;
 		break;
 	case EVENT_DESTROYED:
-		s->dirty = false;
+		s->dirty = s->kept = false;
 		break;
 	case EVENT_DESTROY_FAILED:
 		s->dirty = true;
@@ -135,7 +172,16 @@ void reconcile_begin(struct reconcile_seen *s, int64_t generation, int64_t now)
 	s->stage = STAGE_CREATING;
 	s->since = now;
 	s->dirty = true;
-	s->ready = s->was_ready = s->crashed = s->unheard = false;
+	s->ready = s->was_ready = s->crashed = s->unheard = s->kept = false;
+	s->pause_failures = 0;
+	s->next_pause = 0;
+	s->over = OVER_NO;
+}
+
+void reconcile_carry(struct reconcile_seen *s, int64_t generation)
+{
+	s->generation = generation;
+	s->kept = false;
 	s->over = OVER_NO;
 }
 
@@ -150,9 +196,22 @@ void reconcile_adopt(struct reconcile_seen *s, int64_t generation, bool app_star
 	s->unheard = true;
 }
 
+void reconcile_adopt_suspended(struct reconcile_seen *s, int64_t generation, int64_t now)
+{
+	reconcile_adopt(s, generation, true, 0, now);
+	s->stage = STAGE_SUSPENDED;
+	s->kept = true;
+}
+
+void reconcile_adopt_resuming(struct reconcile_seen *s, int64_t generation, int64_t now)
+{
+	reconcile_adopt(s, generation, true, 0, now);
+	s->stage = STAGE_RESUMING;
+}
+
 /* ---- steps ---- */
 
-enum want { DO_RUN, DO_DOWN, DO_GONE, WANT_COUNT };
+enum want { DO_RUN, DO_SUSPEND, DO_DOWN, DO_GONE, WANT_COUNT };
 
 typedef struct reconcile_step step_fn(const struct reconcile_want *w, const struct reconcile_seen *s, int64_t now);
 
@@ -186,9 +245,10 @@ static struct reconcile_step run_none(const struct reconcile_want *w, const stru
 {
 	if (s->dirty)
 		return clean_up(s, s->spent >= w->generation ? PHASE_STOPPING : PHASE_STARTING, now);
-	/* Over by itself: Failed until it is bound again. Over because it was stopped: the binding is on its way. */
+	/* Over by itself: Failed until it is bound again. Over because it was stopped: it can be bound again, once that
+	 * is known. */
 	if (s->spent >= w->generation)
-		return act(ACTION_NONE, s->over ? PHASE_FAILED : PHASE_KEEP);
+		return act(ACTION_NONE, s->over ? PHASE_FAILED : w->mistold ? PHASE_ASLEEP : PHASE_KEEP);
 	if (s->crashed && s->generation == w->generation && !may_restart(w->restart, false))
 		return end_of_generation(ACTION_NONE, PHASE_FAILED, w->generation, OVER_APP_FAILED);
 	if (s->failures >= RECONCILE_VM_FAILURES_MAX && s->generation == w->generation)
@@ -243,6 +303,29 @@ static struct reconcile_step run_exited(const struct reconcile_want *w, const st
 	return run_idle(w, s, now);
 }
 
+/* Running again is wanted: that takes a binding, and the scheduler makes one when there is room for another VM that
+ * runs. A VM that others paused goes on at once. */
+static struct reconcile_step run_suspended(const struct reconcile_want *w, const struct reconcile_seen *s, int64_t now)
+{
+	if (s->spent >= w->generation)
+		return act(ACTION_NONE, w->mistold ? PHASE_ASLEEP : PHASE_KEEP);
+	if (s->pause_failures >= RECONCILE_PAUSE_FAILURES_MAX)
+		return act(ACTION_DESTROY, PHASE_STARTING);
+	if (now < s->next_pause)
+		return wait_until(s->next_pause, PHASE_STARTING);
+	return act(ACTION_WAKE, PHASE_KEEP);
+}
+
+static struct reconcile_step run_resuming(_unused_ const struct reconcile_want *w, const struct reconcile_seen *s,
+					  int64_t now)
+{
+	if (now - s->since < RECONCILE_RESUME_TELL_MS)
+		return wait_until(s->since + RECONCILE_RESUME_TELL_MS, PHASE_KEEP);
+	if (now - s->since < RECONCILE_RESUME_LIMIT_MS)
+		return wait_until(s->since + RECONCILE_RESUME_LIMIT_MS, PHASE_STARTING);
+	return act(ACTION_DESTROY, PHASE_STARTING);
+}
+
 static enum instance_phase rest_phase(const struct reconcile_want *w)
 {
 	return w->state == WANT_STOPPED ? PHASE_STOPPED : PHASE_ASLEEP;
@@ -293,6 +376,61 @@ static struct reconcile_step down_killing(_unused_ const struct reconcile_want *
 	return wait_until(s->since + RECONCILE_KILL_LIMIT_MS, PHASE_STOPPING);
 }
 
+/* Nothing in it runs, so nothing in it could take SIGTERM: it has to run on for that. */
+static struct reconcile_step down_suspended(_unused_ const struct reconcile_want *w, const struct reconcile_seen *s,
+					    int64_t now)
+{
+	if (s->pause_failures >= RECONCILE_PAUSE_FAILURES_MAX)
+		return end_of_generation(ACTION_DESTROY, PHASE_STOPPING, s->generation, OVER_NO);
+	if (now < s->next_pause)
+		return wait_until(s->next_pause, PHASE_STOPPING);
+	return end_of_generation(ACTION_RESUME, PHASE_STOPPING, s->generation, OVER_NO);
+}
+
+static struct reconcile_step down_resuming(_unused_ const struct reconcile_want *w, const struct reconcile_seen *s,
+					   int64_t now)
+{
+	if (now - s->since < RECONCILE_RESUME_LIMIT_MS)
+		return wait_until(s->since + RECONCILE_RESUME_LIMIT_MS, PHASE_STOPPING);
+	return end_of_generation(ACTION_DESTROY, PHASE_STOPPING, s->generation, OVER_NO);
+}
+
+/* An app that is not ready is stopped instead: what it needs is a fresh start. */
+static struct reconcile_step suspend_running(const struct reconcile_want *w, const struct reconcile_seen *s,
+					     int64_t now)
+{
+	if (s->unheard && now - s->since < RECONCILE_HELLO_LIMIT_MS)
+		return wait_until(s->since + RECONCILE_HELLO_LIMIT_MS, PHASE_KEEP);
+	if (!s->ready || s->pause_failures >= RECONCILE_PAUSE_FAILURES_MAX)
+		return down_running(w, s, now);
+	if (now < s->next_pause)
+		return wait_until(s->next_pause, PHASE_KEEP);
+	return end_of_generation(ACTION_SUSPEND, PHASE_KEEP, s->generation, OVER_NO);
+}
+
+static struct reconcile_step suspend_wait(_unused_ const struct reconcile_want *w,
+					  _unused_ const struct reconcile_seen *s, _unused_ int64_t now)
+{
+	return act(ACTION_NONE, PHASE_KEEP);
+}
+
+/* It is suspended again once it has answered. */
+static struct reconcile_step suspend_resuming(const struct reconcile_want *w, const struct reconcile_seen *s,
+					      int64_t now)
+{
+	struct reconcile_step step = down_resuming(w, s, now);
+
+	if (step.action == ACTION_NONE)
+		step.phase = PHASE_KEEP;
+	return step;
+}
+
+static struct reconcile_step suspend_suspended(_unused_ const struct reconcile_want *w, const struct reconcile_seen *s,
+					       _unused_ int64_t now)
+{
+	return end_of_generation(ACTION_NONE, PHASE_ASLEEP, s->generation, OVER_NO);
+}
+
 static struct reconcile_step gone_none(_unused_ const struct reconcile_want *w, const struct reconcile_seen *s,
 				       int64_t now)
 {
@@ -314,16 +452,19 @@ static struct reconcile_step gone_wait(_unused_ const struct reconcile_want *w, 
 }
 
 static step_fn *const steps[STAGE_COUNT][WANT_COUNT] = {
-	/* run, down, gone */
-	[STAGE_NONE] = {run_none, down_none, gone_none},
-	[STAGE_CREATING] = {run_wait, down_wait, gone_wait},
-	[STAGE_BOOTING] = {run_booting, down_destroy, gone_destroy},
-	[STAGE_IDLE] = {run_idle, down_destroy, gone_destroy},
-	[STAGE_RUNNING] = {run_running, down_running, gone_destroy},
-	[STAGE_EXITED] = {run_exited, down_destroy, gone_destroy},
-	[STAGE_TERMINATING] = {down_terminating, down_terminating, gone_destroy},
-	[STAGE_KILLING] = {down_killing, down_killing, gone_destroy},
-	[STAGE_DESTROYING] = {run_destroying, down_wait, gone_wait},
+	/* run, suspend, down, gone */
+	[STAGE_NONE] = {run_none, down_none, down_none, gone_none},
+	[STAGE_CREATING] = {run_wait, down_wait, down_wait, gone_wait},
+	[STAGE_BOOTING] = {run_booting, down_destroy, down_destroy, gone_destroy},
+	[STAGE_IDLE] = {run_idle, down_destroy, down_destroy, gone_destroy},
+	[STAGE_RUNNING] = {run_running, suspend_running, down_running, gone_destroy},
+	[STAGE_EXITED] = {run_exited, down_destroy, down_destroy, gone_destroy},
+	[STAGE_TERMINATING] = {down_terminating, down_terminating, down_terminating, gone_destroy},
+	[STAGE_KILLING] = {down_killing, down_killing, down_killing, gone_destroy},
+	[STAGE_SUSPENDING] = {suspend_wait, suspend_wait, suspend_wait, gone_wait},
+	[STAGE_SUSPENDED] = {run_suspended, suspend_suspended, down_suspended, gone_destroy},
+	[STAGE_RESUMING] = {run_resuming, suspend_resuming, down_resuming, gone_destroy},
+	[STAGE_DESTROYING] = {run_destroying, down_wait, down_wait, gone_wait},
 };
 
 static bool has_vm(const struct reconcile_seen *s)
@@ -335,8 +476,13 @@ static enum want classify(const struct reconcile_want *w, const struct reconcile
 {
 	if (!w->exists)
 		return DO_GONE;
-	if (w->deleting || w->state != WANT_RUNNING)
+	if (w->deleting || w->state == WANT_STOPPED || (s->kept && has_vm(s) && w->drop >= s->generation))
 		return DO_DOWN;
+	if (w->state == WANT_ASLEEP)
+		return w->suspend && w->generation <= s->generation ? DO_SUSPEND : DO_DOWN;
+	/* Its generation is over, but a suspended VM may go on as the next one. */
+	if (s->stage == STAGE_SUSPENDED && (w->generation == s->generation || w->same_revision))
+		return DO_RUN;
 	/* An older generation is replaced; one whose end has begun is not called back. */
 	if (has_vm(s) && (s->generation < w->generation || s->generation <= s->spent))
 		return DO_DOWN;

@@ -41,6 +41,8 @@ int record_save(const char *state_dir, const struct record *r, struct error *e)
 	json_set_str(a, o, "hostBootId", record_host_boot_id());
 	json_set_int(a, o, "highest", r->highest);
 	json_set_int(a, o, "spent", r->spent);
+	json_set_int(a, o, "vmGeneration", r->generation);
+	json_set_int(a, o, "madeAs", r->made_as);
 	json_set_int(a, o, "over", r->over);
 	json_set_int(a, o, "graceMs", r->grace_ms);
 	json_set_int(a, o, "termSince", r->term_since);
@@ -49,6 +51,8 @@ int record_save(const char *state_dir, const struct record *r, struct error *e)
 	json_set_bool(a, o, "appStarted", r->app_started);
 	json_set_bool(a, o, "ready", r->ready);
 	json_set_bool(a, o, "internet", r->internet);
+	json_set_bool(a, o, "suspend", r->suspend);
+	json_set_bool(a, o, "resuming", r->resuming);
 	json_set_int(a, o, "startedAt", r->started_at);
 	json_set_int(a, o, "readyAt", r->ready_at);
 	json_write(o, JSON_PRETTY, &text);
@@ -74,6 +78,8 @@ int record_load(struct arena *a, const char *state_dir, const char *uid, struct 
 		.uid = json_str(json_get(o, "uid")),
 		.highest = json_int_or(json_get(o, "highest"), 0),
 		.spent = json_int_or(json_get(o, "spent"), 0),
+		.generation = json_int_or(json_get(o, "vmGeneration"), 0),
+		.made_as = json_int_or(json_get(o, "madeAs"), 0),
 		.over = (enum reconcile_over)json_int_or(json_get(o, "over"), 0),
 		.grace_ms = json_int_or(json_get(o, "graceMs"), 0),
 		.term_since = json_int_or(json_get(o, "termSince"), 0),
@@ -82,6 +88,8 @@ int record_load(struct arena *a, const char *state_dir, const char *uid, struct 
 		.app_started = json_bool_or(json_get(o, "appStarted"), false),
 		.ready = json_bool_or(json_get(o, "ready"), false),
 		.internet = json_bool_or(json_get(o, "internet"), false),
+		.suspend = json_bool_or(json_get(o, "suspend"), false),
+		.resuming = json_bool_or(json_get(o, "resuming"), false),
 		.started_at = json_int_or(json_get(o, "startedAt"), 0),
 		.ready_at = json_int_or(json_get(o, "readyAt"), 0),
 	};

@@ -14,6 +14,7 @@
 struct record {
 	const char *ns, *name, *uid;
 	int64_t highest, spent;
+	int64_t generation, made_as; /* of the VM now, and when it was made: the one its domain bears */
 	enum reconcile_over over;
 	int64_t grace_ms;   /* of the revision that runs */
 	int64_t term_since; /* SIGTERM was sent then; 0: it was not */
@@ -21,6 +22,8 @@ struct record {
 	bool app_started;	      /* the VM got START */
 	bool internet;		      /* what its packet rules allow */
 	bool ready;		      /* it was ready once */
+	bool suspend;		      /* asleep it is suspended, not stopped */
+	bool resuming;		      /* it was to run on, and its guest has not answered: its clock may be wrong */
 	int64_t started_at, ready_at; /* wall clock, ms; 0: never */
 };
 

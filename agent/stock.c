@@ -108,7 +108,7 @@ static void take_over(struct stock_job *j)
 
 	load_records(g);
 	for (size_t i = 0; i < j->found_count; i++)
-		instance_adopt(g, &j->found[i].id);
+		instance_adopt(g, &j->found[i]);
 	for (size_t i = 0; i < j->tap_count; i++)
 		if (!tap_is_known(g, j->taps[i]) && net_tap_remove(j->taps[i], &e) < 0)
 			log_warn("an orphaned tap could not be removed", "tap", j->taps[i], "error", e.text, NULL);

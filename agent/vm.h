@@ -66,12 +66,18 @@ int vm_host_connect(struct vm_host *h, struct error *e);
 int vm_host_create(struct vm_host *h, const char *xml, struct error *e);
 /* Ends it at once; one that does not exist is no error. */
 int vm_host_destroy(struct vm_host *h, const char *domain, struct error *e);
+/* Stops its CPUs, and lifts their limit for when it runs on; memory and devices stay. One that stands already is no
+ * error. */
+int vm_host_suspend(struct vm_host *h, const char *domain, struct error *e);
+/* Lets it run on. One that runs already is no error. Errors: E_NOT_FOUND. */
+int vm_host_resume(struct vm_host *h, const char *domain, struct error *e);
 /* Sets the lasting CPU limit. */
 int vm_host_limit_cpu(struct vm_host *h, const char *domain, int64_t milli_vcpu, struct error *e);
 
 struct vm_found {
 	char domain[VM_NAME_MAX];
 	struct vm_identity id;
+	bool suspended; /* as vm_host_suspend() leaves it */
 };
 /* The running domains of that owner. */
 int vm_host_list(struct vm_host *h, const char *owner, struct arena *a, struct vm_found **ret, size_t *ret_count,

@@ -211,23 +211,69 @@ int vm_host_destroy(struct vm_host *h, const char *domain, struct error *e)
 	return 0;
 }
 
+static int set_quota(virDomainPtr d, int64_t us, struct error *e)
+{
+	virTypedParameterPtr params = NULL;
+	int count = 0, max = 0, r = 0;
+
+	if (virTypedParamsAddLLong(&params, &count, &max, VIR_DOMAIN_SCHEDULER_VCPU_QUOTA, us) < 0 ||
+	    virDomainSetSchedulerParametersFlags(d, params, count, VIR_DOMAIN_AFFECT_LIVE) < 0)
+		r = fail(e, "libvirt did not limit the VM's CPU time");
+	virTypedParamsFree(params, count);
+	return r;
+}
+
 int vm_host_limit_cpu(struct vm_host *h, const char *domain, int64_t milli_vcpu, struct error *e)
 {
 	_connection_ conn = NULL;
-	virTypedParameterPtr params = NULL;
-	int count = 0, max = 0, r = get_connection(h, &conn, e);
+	int r = get_connection(h, &conn, e);
+
+	if (r < 0)
+		return r;
+	_domain_ d = virDomainLookupByName(conn, domain);
+	return d ? set_quota(d, vm_cpu_quota_us(milli_vcpu), e) : fail(e, domain);
+}
+
+/* ---- suspend and resume ---- */
+
+int vm_host_suspend(struct vm_host *h, const char *domain, struct error *e)
+{
+	_connection_ conn = NULL;
+	int r = get_connection(h, &conn, e);
 
 	if (r < 0)
 		return r;
 	_domain_ d = virDomainLookupByName(conn, domain);
 	if (!d)
 		return fail(e, domain);
-	if (virTypedParamsAddLLong(&params, &count, &max, VIR_DOMAIN_SCHEDULER_VCPU_QUOTA,
-				   vm_cpu_quota_us(milli_vcpu)) < 0 ||
-	    virDomainSetSchedulerParametersFlags(d, params, count, VIR_DOMAIN_AFFECT_LIVE) < 0)
-		r = fail(e, "libvirt did not limit the VM's CPU time");
-	virTypedParamsFree(params, count);
-	return r;
+	if (virDomainSuspend(d) < 0)
+		return fail(e, "libvirt did not suspend the VM");
+	(void)set_quota(d, VM_CPU_PERIOD_US, NULL); /* without it only the wake is slower */
+	return 0;
+}
+
+static bool is_running(virDomainPtr d)
+{
+	int state;
+
+	return virDomainGetState(d, &state, NULL, 0) == 0 && state == VIR_DOMAIN_RUNNING;
+}
+
+int vm_host_resume(struct vm_host *h, const char *domain, struct error *e)
+{
+	_connection_ conn = NULL;
+	int r = get_connection(h, &conn, e);
+
+	if (r < 0)
+		return r;
+	_domain_ d = virDomainLookupByName(conn, domain);
+	if (!d)
+		return fail(e, domain);
+	if (virDomainResume(d) < 0) {
+		r = fail(e, "libvirt did not resume the VM");
+		return is_running(d) ? 0 : r;
+	}
+	return 0;
 }
 
 static bool describe(virDomainPtr d, const char *owner, struct arena *a, struct vm_found *ret)
@@ -240,6 +286,9 @@ static bool describe(virDomainPtr d, const char *owner, struct arena *a, struct 
 	if (!xml || domain_xml_identity(a, xml, &ret->id, NULL) < 0 || !streq(ret->id.owner, owner))
 		return false;
 	snprintf(ret->domain, sizeof(ret->domain), "%s", name);
+	int state, reason;
+	ret->suspended = virDomainGetState(d, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED &&
+			 reason == VIR_DOMAIN_PAUSED_USER;
 	return true;
 }
 

@@ -44,9 +44,10 @@ static void refuse(struct machine *m, uint32_t stream, const char *text)
 	(void)port_send(&m->port, frame, channel_end(&w));
 }
 
+static const char *const state_names[MACHINE_STATES] = {"waiting", "running", "running", "exited"};
+
 static bool tell_hello(struct machine *m)
 {
-	static const char *const names[MACHINE_STATES] = {"waiting", "running", "running", "exited"};
 	uint8_t frame[CHANNEL_FRAME_MAX];
 	struct channel_writer w;
 
@@ -55,11 +56,22 @@ static bool tell_hello(struct machine *m)
 	channel_put_str(&w, CHANNEL_KEY_BOOT_ID, m->boot_id);
 	channel_put_str(&w, CHANNEL_KEY_KERNEL, m->kernel);
 	channel_put_u64(&w, CHANNEL_KEY_UPTIME_MS, now_ms());
-	channel_put_str(&w, CHANNEL_KEY_STATE, names[m->state]);
+	channel_put_str(&w, CHANNEL_KEY_STATE, state_names[m->state]);
 	channel_put_u64(&w, CHANNEL_KEY_READY, m->probe.ready);
 	channel_put_u64(&w, CHANNEL_KEY_PID, task_is_alive(&m->tasks[0]) ? (uint64_t)m->tasks[0].pid : 0);
 	if (m->state == MACHINE_EXITED)
 		task_put_exit(&m->tasks[0], &w);
+	return port_send(&m->port, frame, channel_end(&w));
+}
+
+static bool tell_resumed(struct machine *m)
+{
+	uint8_t frame[CHANNEL_FRAME_MAX];
+	struct channel_writer w;
+
+	channel_begin(&w, frame, CHANNEL_RESUMED, 0);
+	channel_put_str(&w, CHANNEL_KEY_STATE, state_names[m->state]);
+	channel_put_u64(&w, CHANNEL_KEY_READY, m->probe.ready);
 	return port_send(&m->port, frame, channel_end(&w));
 }
 
@@ -108,6 +120,8 @@ void machine_tell(struct machine *m)
 		return;
 	if (m->owes_hello)
 		m->owes_hello = !tell_hello(m);
+	if (m->owes_resumed)
+		m->owes_resumed = !tell_resumed(m);
 	for (size_t i = 1; i < MACHINE_TASKS; i++)
 		if (m->tasks[i].state != TASK_FREE && task_tell(&m->tasks[i], &m->port, true))
 			task_free(&m->tasks[i]);
@@ -135,7 +149,7 @@ static void hang_up_all(struct machine *m)
 	for (size_t i = 1; i < MACHINE_TASKS; i++)
 		if (m->tasks[i].state != TASK_FREE)
 			task_hang_up(&m->tasks[i]);
-	m->owes_ready = m->owes_unready = false;
+	m->owes_ready = m->owes_unready = m->owes_resumed = false;
 	m->tasks[0].owed &= ~(unsigned)(TASK_OWES_STARTED | TASK_OWES_EXIT);
 }
 
@@ -348,6 +362,16 @@ static void on_power_off(struct machine *m, const struct channel_frame *f)
 	m->power_off = true;
 }
 
+/* While the machine stood still the time of day went on without it. */
+static void on_resume(struct machine *m, const struct channel_frame *f)
+{
+	uint64_t ns;
+
+	if (channel_get_u64(f, CHANNEL_KEY_TIME_NS, &ns) && ns <= INT64_MAX)
+		set_time(ns);
+	m->owes_resumed = true;
+}
+
 static void on_ack(struct machine *m, const struct channel_frame *f)
 {
 	struct task *t = find_session(m, f->stream);
@@ -383,9 +407,9 @@ static void on_app_exited(struct machine *m, const struct channel_frame *f)
 
 /* ---- the table ---- */
 
-#define ALWAYS                                                                                                    \
-	[EVENT_ATTACH] = on_attach, [EVENT_EXEC] = on_exec, [EVENT_INPUT] = on_input, [EVENT_RESIZE] = on_resize, \
-	[EVENT_STATS] = on_stats, [EVENT_POWER_OFF] = on_power_off, [EVENT_ACK] = on_ack,                         \
+#define ALWAYS                                                                                                        \
+	[EVENT_ATTACH] = on_attach, [EVENT_EXEC] = on_exec, [EVENT_INPUT] = on_input, [EVENT_RESIZE] = on_resize,     \
+	[EVENT_STATS] = on_stats, [EVENT_POWER_OFF] = on_power_off, [EVENT_ACK] = on_ack, [EVENT_RESUME] = on_resume, \
 	[EVENT_HOST_CAME] = on_attach, [EVENT_HOST_WENT] = on_host_went, [EVENT_SIGNAL] = on_signal
 
 static handler *const table[MACHINE_STATES][EVENTS] = {
@@ -416,6 +440,7 @@ void machine_frame(struct machine *m, const struct channel_frame *f)
 		[CHANNEL_STATS_REQUEST] = EVENT_STATS + 1,
 		[CHANNEL_POWEROFF] = EVENT_POWER_OFF + 1,
 		[CHANNEL_ACK] = EVENT_ACK + 1,
+		[CHANNEL_RESUME] = EVENT_RESUME + 1,
 	};
 
 	if (f->type >= ARRAY_SIZE(types) || types[f->type] == 0)

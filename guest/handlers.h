@@ -17,6 +17,7 @@ enum machine_event {
 	EVENT_STATS,
 	EVENT_POWER_OFF,
 	EVENT_ACK,
+	EVENT_RESUME,
 	/* the app */
 	EVENT_APP_STARTED, /* the child became the image's program */
 	EVENT_APP_EXITED,

@@ -35,7 +35,7 @@ struct machine {
 	struct stats_source stats;
 	struct task tasks[MACHINE_TASKS]; /* 0: the app */
 	struct request app, scratch;
-	bool owes_hello, owes_ready, owes_unready, configured;
+	bool owes_hello, owes_ready, owes_unready, owes_resumed, configured;
 	bool again;	/* a turn ended early: the next one does not wait */
 	bool power_off; /* asked for: the caller turns the machine off */
 	uint64_t oom_before, dropped_told;

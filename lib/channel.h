@@ -8,10 +8,11 @@
  *
  * Order: guest sends HELLO; agent sends START once; guest sends STARTED, OUTPUT…, READY / UNREADY, STATS, EXIT. After
  * EXIT of stream 1 the guest waits for START again (restart in place) or POWEROFF. A restarted agent sends ATTACH and
- * the guest answers HELLO with its state. Flow control: the guest keeps the last 64 KiB of app output while nobody
- * reads; the input of each exec session has a window of CHANNEL_INPUT_WINDOW bytes, its output one when EXEC says so. A
- * START or EXEC that fails is answered with ERROR and then EXIT (CODE 127 not found, 126 not executable, 125 anything
- * else). Exec sessions end with the agent's connection: they get SIGHUP.
+ * the guest answers HELLO with its state. A VM that was suspended gets RESUME first, and answers RESUMED. Flow control:
+ * the guest keeps the last 64 KiB of app output while nobody reads; the input of each exec session has a window of
+ * CHANNEL_INPUT_WINDOW bytes, its output one when EXEC says so. A START or EXEC that fails is answered with ERROR and
+ * then EXIT (CODE 127 not found, 126 not executable, 125 anything else). Exec sessions end with the agent's connection:
+ * they get SIGHUP.
  *
  * Neither side trusts the other: a frame that is malformed or too long ends the agent's connection; the guest then
  * drops its input until a new connection, which it may only notice by an ATTACH that comes alone after half a second of
@@ -46,6 +47,7 @@ enum channel_type {
 	CHANNEL_STATS_REQUEST,
 	CHANNEL_POWEROFF, /* sync, unmount, power off */
 	CHANNEL_ACK,	  /* stream n: BYTES more of its OUTPUT were passed on (only when EXEC gave a WINDOW) */
+	CHANNEL_RESUME,	  /* the VM stood still and runs again: TIME_NS is what its clock has to say */
 	/* guest → agent */
 	CHANNEL_HELLO = 64, /* VERSION, BOOT_ID, KERNEL, UPTIME_MS, STATE ("waiting", "running", "exited"), READY, PID;
 			       when exited also CODE or SIGNAL, OOM */
@@ -57,6 +59,7 @@ enum channel_type {
 	CHANNEL_STATS,	    /* CPU_US, MEMORY_BYTES, DISK_BYTES, NET_RX_BYTES, NET_TX_BYTES, PROCESSES, DROPPED_BYTES */
 	CHANNEL_ERROR,	    /* stream n: TEXT; the request on that stream failed */
 	CHANNEL_INPUT_ACK,  /* stream n: BYTES more of its INPUT were taken by the process */
+	CHANNEL_RESUMED,    /* the clock is set: STATE and READY as in HELLO */
 };
 
 enum channel_key {

@@ -8,6 +8,7 @@
 #include "lib/codec.h"
 #include "lib/naming.h"
 #include "lib/units.h"
+#include "scheduler/suspended.h"
 
 static const char *const phase_names[] = {
 	[PHASE_NONE] = "Pending",  [PHASE_SCHEDULED] = "Scheduled", [PHASE_STARTING] = "Starting",
@@ -104,7 +105,7 @@ static struct resources decode_need(const struct json *spec)
 static const char *const template_fields[] = {
 	"command",   "args",	      "workingDir",   "env",	   "ports",
 	"readiness", "restartPolicy", "instanceType", "resources", "terminationGracePeriod",
-	"egress",
+	"egress",    "sleepMode",
 };
 
 struct json *template_of(struct arena *a, const struct json *spec)
@@ -229,6 +230,9 @@ static void decode_instance(struct record *r)
 	i->status_address = json_str_or(json_get(status, "address"), "");
 	i->started_at = decode_time(json_get(status, "startedAt"));
 	i->created_at = decode_time(json_in(r->object, "metadata", "creationTimestamp"));
+	i->suspended = json_bool_or(json_get(status, "suspended"), false);
+	i->dropping = strtoll(
+		json_str_or(json_in(r->object, "metadata", "annotations", SUSPENDED_DROP_ANNOTATION), "0"), NULL, 10);
 	i->ours = false;
 	for (size_t n = 0; n < json_count(finalizers); n++)
 		i->ours |= streq(json_str(json_item(finalizers, n)), "berth.dev/vm");

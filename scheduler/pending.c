@@ -5,6 +5,7 @@
 
 #include "scheduler/place.h"
 #include "scheduler/rollout.h"
+#include "scheduler/suspended.h"
 
 static bool is_pending(const struct instance *i, int64_t now)
 {
@@ -73,6 +74,15 @@ static const char *summarize(struct arena *a, const struct placement *p)
 	return p->count ? text : "there are no nodes";
 }
 
+static void resume_one(struct world *w, struct instance *i, const struct revision *rev, struct action_list *out)
+{
+	const struct node *n = (struct node *)world_find(w, WORLD_NODE, NULL, i->node_name);
+	struct action *x = action_add(out, ACTION_BIND, &i->r, binding_make(out->arena, i, n, rev, NULL));
+
+	action_event(out, x, "Normal", "Resumed", "Runs on where it was suspended, on node %s", n->r.name);
+	world_assume(w, i, n, &rev->need);
+}
+
 static void place_one(struct world *w, struct instance *i, int64_t now, struct action_list *out)
 {
 	struct arena *a = out->arena;
@@ -100,9 +110,18 @@ static void place_one(struct world *w, struct instance *i, int64_t now, struct a
 			out);
 		return;
 	}
+	enum suspended_fate fate = suspended_decide(w, i, rev, now, out);
+
+	if (fate == SUSPENDED_WAIT)
+		return;
+	if (fate == SUSPENDED_RESUME) {
+		resume_one(w, i, rev, out);
+		return;
+	}
 	struct placement p = place_instance(w, c, rev, i->origin, now, a);
 
 	if (!p.node) {
+		suspended_make_room(w, &p, &rev->need, out);
 		explain(i, "Unschedulable", summarize(a, &p), place_explain(a, &p), now, out);
 		return;
 	}

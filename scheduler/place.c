@@ -51,9 +51,9 @@ static const char *image_lacks(struct arena *a, const struct node *n, const char
 	}
 }
 
-/* Why a node cannot take the Instance, NULL when it can. */
-static const char *reject(const struct world *w, const struct container *c, const struct revision *rev,
-			  const struct node *n, int64_t now, struct arena *a)
+/* Why no instance of the Container may run on a node, whatever it needs; NULL when it may. */
+static const char *exclude(const struct world *w, const struct container *c, const struct node *n, int64_t now,
+			   struct arena *a)
 {
 	const struct location *l = (struct location *)world_find(w, WORLD_LOCATION, NULL, n->location);
 	const char *why;
@@ -65,10 +65,36 @@ static const char *reject(const struct world *w, const struct container *c, cons
 		return "placement does not allow its Location";
 	if (!node_is_live(w, n, now, &why))
 		return why;
-	if (n->unschedulable)
-		return "node is cordoned";
-	why = image_lacks(a, n, rev->image_digest);
-	return why ? why : shortage(n, &rev->need);
+	return n->unschedulable ? "node is cordoned" : NULL;
+}
+
+/* Why a node cannot take the Instance, NULL when it can. */
+static const char *reject(const struct world *w, const struct container *c, const struct revision *rev,
+			  const struct node *n, int64_t now, bool *ret_full, struct arena *a)
+{
+	const char *why = exclude(w, c, n, now, a);
+
+	*ret_full = false;
+	if (!why)
+		why = image_lacks(a, n, rev->image_digest);
+	if (why)
+		return why;
+	why = shortage(n, &rev->need);
+	*ret_full = why != NULL;
+	return why;
+}
+
+const char *place_resume_obstacle(const struct world *w, const struct instance *i, const struct node *n, int64_t now,
+				  struct arena *a)
+{
+	const struct revision *rev = (struct revision *)world_find(w, WORLD_REVISION, i->r.ns, i->revision);
+	const char *why = exclude(w, i->container, n, now, a);
+
+	if (why)
+		return why;
+	if (!rev)
+		return "its Revision is gone";
+	return n->used.milli_vcpu + rev->need.milli_vcpu > n->allocatable.milli_vcpu ? "insufficient vCPU" : NULL;
 }
 
 static double free_share(int64_t allocatable, int64_t used, int64_t need)
@@ -120,9 +146,8 @@ struct placement place_instance(const struct world *w, const struct container *c
 		const struct location *at = (struct location *)world_find(w, WORLD_LOCATION, NULL, n->location);
 		struct candidate *k = &p.candidates[p.count++];
 
-		*k = (struct candidate){.node = n,
-					.distance_km = from && at ? place_distance_km(from, at) : -1,
-					.reason = reject(w, c, rev, n, now, a)};
+		*k = (struct candidate){.node = n, .distance_km = from && at ? place_distance_km(from, at) : -1};
+		k->reason = reject(w, c, rev, n, now, &k->is_full, a);
 		if (!k->reason)
 			k->score = score(n, &rev->need);
 	}

@@ -21,6 +21,7 @@ struct candidate {
 	double distance_km; /* from the origin, -1 when unknown */
 	int score;	    /* 0 … 1000, meaningful when feasible */
 	const char *reason; /* NULL when feasible */
+	bool is_full;	    /* the reason is that there is no room: but for that it would be feasible */
 };
 
 struct placement {
@@ -32,6 +33,10 @@ struct placement {
 /* Decides for one Instance of a Container at a revision; everything returned lives in the arena or the world. */
 struct placement place_instance(const struct world *w, const struct container *c, const struct revision *rev,
 				const char *origin, int64_t now, struct arena *a);
+/* Why the Instance's suspended VM cannot run on where it is, NULL when it can. It has its memory and disk already, and
+ * needs no image. */
+const char *place_resume_obstacle(const struct world *w, const struct instance *i, const struct node *n, int64_t now,
+				  struct arena *a);
 /* True when the Container's placement lets instances run there. */
 bool place_allows(const struct container *c, const struct location *l);
 /* The candidates as Instance.status.placement. */

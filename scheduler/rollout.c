@@ -100,7 +100,7 @@ static void count_one(struct census *s, const struct container *c, struct instan
 
 	if (i->phase == PHASE_FAILED && on_target && i->wants_running)
 		s->failed = i;
-	if (!i->is_booked)
+	if (!i->is_running)
 		return;
 	s->total++;
 	if (on_target) {

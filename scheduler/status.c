@@ -9,17 +9,19 @@
 static void put_instances(struct arena *a, struct json *status, const struct container *c)
 {
 	struct json *o = json_set(a, status, "instances", json_object(a));
-	int64_t ready = 0, asleep = 0, updated = 0;
+	int64_t ready = 0, asleep = 0, suspended = 0, updated = 0;
 
 	for (const struct instance *i = c->instances; i; i = i->next) {
 		ready += i->phase == PHASE_READY;
 		asleep += i->phase == PHASE_ASLEEP;
-		updated += i->is_booked && c->newest && streq(i->revision, c->newest->r.name);
+		suspended += i->suspended && !i->is_running;
+		updated += i->is_running && c->newest && streq(i->revision, c->newest->r.name);
 	}
 	json_set_int(a, o, "total", (int64_t)c->instance_count);
 	json_set_int(a, o, "running", c->running);
 	json_set_int(a, o, "ready", ready);
 	json_set_int(a, o, "asleep", asleep);
+	json_set_int(a, o, "suspended", suspended);
 	json_set_int(a, o, "updated", updated);
 }
 

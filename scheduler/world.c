@@ -20,9 +20,10 @@ bool string_list_has(const struct string_list *l, const char *s)
 
 /* ---- booking ---- */
 
-static void book(struct instance *i, struct node *n, const struct resources *need)
+static void book(struct instance *i, struct node *n, const struct resources *need, bool running)
 {
 	i->is_booked = true;
+	i->is_running = running;
 	i->booked_on = n;
 	i->booked = *need;
 	if (n) {
@@ -31,7 +32,7 @@ static void book(struct instance *i, struct node *n, const struct resources *nee
 		n->used.disk += need->disk;
 		n->instances++;
 	}
-	if (i->container)
+	if (i->container && running)
 		i->container->running++;
 }
 
@@ -47,22 +48,33 @@ static void unbook(struct instance *i)
 		n->used.disk -= i->booked.disk;
 		n->instances--;
 	}
-	if (i->container)
+	if (i->container && i->is_running)
 		i->container->running--;
-	i->is_booked = false;
+	i->is_booked = i->is_running = false;
 	i->booked_on = NULL;
+}
+
+/* One that is resumed to be told to end does not count: it was not let in, and serves nobody. One that makes way for a
+ * generation that was let in does. */
+static bool counts(const struct instance *i)
+{
+	bool ends_only = i->suspended && i->phase == PHASE_STOPPING && i->status_generation >= i->vm_generation;
+
+	return phase_is_running(i->phase) && !ends_only;
 }
 
 static void rebook(const struct world *w, struct instance *i)
 {
 	unbook(i);
 	if (i->assumed_node) {
-		book(i, (struct node *)world_find(w, WORLD_NODE, NULL, i->assumed_node), &i->assumed);
-	} else if (phase_is_running(i->phase)) {
+		book(i, (struct node *)world_find(w, WORLD_NODE, NULL, i->assumed_node), &i->assumed, true);
+	} else if (counts(i) || i->suspended) {
 		const struct revision *rev = (struct revision *)world_find(w, WORLD_REVISION, i->r.ns, i->revision);
 		struct resources need = rev ? rev->need : i->container ? i->container->need : (struct resources){0};
 
-		book(i, (struct node *)world_find(w, WORLD_NODE, NULL, i->node_name), &need);
+		if (!counts(i))
+			need.milli_vcpu = 0;
+		book(i, (struct node *)world_find(w, WORLD_NODE, NULL, i->node_name), &need, counts(i));
 	}
 }
 

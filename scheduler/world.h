@@ -5,7 +5,8 @@
  * between records (instance → container, …) are kept right by world_put() and world_remove(). Pure: no I/O, no clock.
  *
  * The capacity an Instance takes is booked on its node and its Container as long as its phase counts as running
- * (docs/architecture.md, "Instance phases"), or a bind of it is under way.
+ * (docs/architecture.md, "Instance phases"), or a bind of it is under way. A suspended VM takes memory and disk of its
+ * node, but no CPU, and does not count against maxInstances.
  *
  * Used by the scheduler's cores and its shell.
  */
@@ -71,9 +72,12 @@ struct instance {
 	int64_t vm_generation, status_generation;
 	int64_t started_at; /* ms, 0 when unknown */
 	int64_t created_at;
-	bool ours; /* carries the finalizer berth.dev/vm */
+	bool ours;	  /* carries the finalizer berth.dev/vm */
+	bool suspended;	  /* from its status: its VM is kept though it sleeps */
+	int64_t dropping; /* generation whose suspended VM its agent was told to give up, 0: none */
 	struct container *container;
 	bool is_booked;
+	bool is_running;	/* booked, and counts against maxInstances */
 	struct node *booked_on; /* whose capacity it takes; NULL when that node is not known */
 	struct resources booked;
 	char *assumed_node; /* a bind to it is being written; owned by the heap */

@@ -66,6 +66,28 @@ def answers(url):
 # ---- cold start ----
 
 
+def bench_resume(c, bare):
+    c.deploy("doze", instanceType="lite", sleepMode="Suspend", sleepAfter="1h")
+    first = c.get("/doze/a").json()
+    name = first["instance"]
+    times, waterfalls = [], []
+    for _ in range(9):
+        c.api(f"/apis/berth.dev/v1/namespaces/default/instances/{name}", "PATCH", {"spec": {"state": "Asleep"}},
+              "application/merge-patch+json")
+        until("it to be suspended", lambda: (lambda s: s["phase"] == "Asleep" and s.get("suspended"))(
+            c.instance(name)["status"]))
+        begun = time.monotonic()
+        answer = c.get("/doze/a")
+        times.append((time.monotonic() - begun) * 1000)
+        assert answer.status == 200 and answer.json()["bootId"] == first["bootId"]
+        waterfalls.append(c.instance(name)["status"]["wake"])
+    woken = statistics.median(times)
+    report("start", "request to first byte, suspended, median of 9", f"{woken:.1f} ms", f"bare boot to init {bare:.0f} ms", woken / bare)
+    for step in ("queuedMs", "scheduledMs", "resumeMs", "appMs", "totalMs"):
+        report("start", f"  {step[:-2]}", f"{statistics.median(w.get(step, 0) for w in waterfalls):.0f} ms")
+    c.berthctl("delete", "instance", name)
+
+
 def bench_start(c):
     c.deploy("bench", instanceType="lite", maxInstances=50)
     bare = statistics.median(float(run(HERE / "bare_boot.sh", TOOLS.parent / "guest")) for _ in range(5))
@@ -80,6 +102,7 @@ def bench_start(c):
     report("start", "request to first byte, cold, median of 7", f"{cold:.0f} ms", f"bare boot to init {bare:.0f} ms", cold / bare)
     for step in ("queuedMs", "scheduledMs", "diskMs", "createMs", "bootMs", "appMs", "totalMs"):
         report("start", f"  {step[:-2]}", f"{statistics.median(w.get(step, 0) for w in waterfalls):.0f} ms")
+    bench_resume(c, bare)
     begun = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         answers = [a.status for a in pool.map(lambda n: c.get(f"/bench/many-{n}"), range(20))]

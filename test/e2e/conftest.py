@@ -1,8 +1,13 @@
 """Fixtures that several end-to-end tests share."""
 
+import os
+import subprocess
+import tempfile
+
 import pytest
 
 from apiserver import Apiserver, Kubectl, kubectls
+from cluster import Cluster, vm_processes
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +30,20 @@ def all_kubectls(apiserver, tmp_path_factory):
 def kubectl(all_kubectls):
     """The first of them, for tests that need any."""
     return next(iter(all_kubectls.values()))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A whole Berth, and nothing of it left afterwards."""
+    # pytest's own temporary folders are closed to the users that HAProxy and QEMU run as.
+    folder = tempfile.mkdtemp(prefix="berth-e2e-", dir="/var/tmp")
+    os.chmod(folder, 0o755)
+    c = Cluster(f"{folder}/state")
+    try:
+        c.up()
+        yield c
+    finally:
+        c.down()
+        os.rmdir(folder)
+    leftovers = subprocess.run(["nft", "list", "tables"], text=True, capture_output=True).stdout
+    assert not c.state.exists() and "inet berth" not in leftovers and not vm_processes()

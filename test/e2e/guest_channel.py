@@ -7,8 +7,9 @@ import time
 FRAME_MAX = 65536
 TYPES = {
     "ATTACH": 1, "START": 2, "EXEC": 3, "INPUT": 4, "RESIZE": 5, "SIGNAL": 6, "STATS_REQUEST": 7, "POWEROFF": 8, "ACK": 9,
+    "RESUME": 10,
     "HELLO": 64, "STARTED": 65, "OUTPUT": 66, "READY": 67, "UNREADY": 68, "EXIT": 69, "STATS": 70, "ERROR": 71,
-    "INPUT_ACK": 72,
+    "INPUT_ACK": 72, "RESUMED": 73,
 }
 NAMES = {number: name for name, number in TYPES.items()}
 KEYS = [

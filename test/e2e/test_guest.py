@@ -140,6 +140,10 @@ def test_the_app_answers_over_the_network(machine):
     answer = machine.get("/hello/u-1")
     assert '"id":"u-1"' in answer and '"hostname":"hello-u-1"' in answer
     assert int(machine.shell("date +%s")) >= 1_800_000_000
+    machine.guest.send("RESUME", 0, {"TIME_NS": 1_900_000_000 * 10**9})
+    resumed = machine.guest.wait("RESUMED", 0)
+    assert resumed.fields == {"STATE": "running", "READY": 1}
+    assert 1_900_000_000 <= int(machine.shell("date +%s")) < 1_900_000_060
 
 
 def test_the_machine_looks_like_one(machine):

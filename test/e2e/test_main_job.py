@@ -2,32 +2,14 @@
 
 import concurrent.futures
 import json
-import os
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
 import pytest
 
-from cluster import ROOT, Cluster, until, vm_processes
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    # pytest's own temporary folders are closed to the users that HAProxy and QEMU run as.
-    folder = tempfile.mkdtemp(prefix="berth-e2e-", dir="/var/tmp")
-    os.chmod(folder, 0o755)
-    c = Cluster(f"{folder}/state")
-    try:
-        c.up()
-        yield c
-    finally:
-        c.down()
-        os.rmdir(folder)
-    leftovers = subprocess.run(["nft", "list", "tables"], text=True, capture_output=True).stdout
-    assert not c.state.exists() and "inet berth" not in leftovers and not vm_processes()
+from cluster import ROOT, until
 
 
 def test_hello_answers_from_inside_its_vm(cluster):

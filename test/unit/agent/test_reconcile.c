@@ -431,6 +431,310 @@ static void test_late_events_change_nothing(void **state)
 	}
 }
 
+/* ---- suspend ---- */
+
+static struct world world_suspending(void)
+{
+	struct world w = world_running();
+
+	w.want.suspend = w.want.same_revision = true;
+	return w;
+}
+
+/* From a ready app to a suspended VM. */
+static void suspend(struct world *w)
+{
+	w->want.state = WANT_ASLEEP;
+	assert_step(w, ACTION_SUSPEND, PHASE_KEEP);
+	assert_int_equal(w->seen.spent, w->seen.generation);
+	note(w, EVENT_SUSPENDING);
+	assert_step(w, ACTION_NONE, PHASE_KEEP);
+	note(w, EVENT_SUSPENDED);
+	assert_step(w, ACTION_NONE, PHASE_ASLEEP);
+	assert_true(w->seen.kept);
+}
+
+static void answer(struct world *w)
+{
+	note(w, EVENT_RESUMED);
+	note(w, EVENT_READY);
+}
+
+static void test_suspended_and_woken_by_a_binding(void **state)
+{
+	struct world w = world_suspending();
+
+	(void)state;
+	start(&w);
+	for (int64_t generation = 2; generation < 5; generation++) {
+		suspend(&w);
+		w.want.state = WANT_RUNNING; /* not let in yet */
+		assert_step(&w, ACTION_NONE, PHASE_KEEP);
+		w.want.generation = generation;
+		assert_step(&w, ACTION_WAKE, PHASE_KEEP);
+		reconcile_carry(&w.seen, generation);
+		assert_false(w.seen.kept);
+		note(&w, EVENT_RESUMING);
+		assert_step(&w, ACTION_NONE, PHASE_KEEP);
+		w.now += RECONCILE_RESUME_TELL_MS;
+		assert_step(&w, ACTION_NONE, PHASE_STARTING);
+		answer(&w);
+		assert_step(&w, ACTION_NONE, PHASE_READY);
+		assert_int_equal(w.seen.generation, generation);
+	}
+	assert_int_equal(w.seen.exits, 0);
+}
+
+/* Whoever wakes it while it is being paused finds its status telling the truth, so that it can be bound. */
+static void test_told_asleep_before_it_can_be_bound(void **state)
+{
+	struct world w = world_suspending();
+
+	(void)state;
+	start(&w);
+	suspend(&w);
+	w.want.state = WANT_RUNNING;
+	w.want.mistold = true;
+	assert_step(&w, ACTION_NONE, PHASE_ASLEEP);
+
+	struct world stopped = world_running();
+	start(&stopped);
+	stopped.want.state = WANT_ASLEEP;
+	assert_step(&stopped, ACTION_TERMINATE, PHASE_STOPPING);
+	note(&stopped, EVENT_TERM_SENT);
+	note(&stopped, EVENT_EXIT_CLEAN);
+	stopped.want.state = WANT_RUNNING;
+	assert_step(&stopped, ACTION_DESTROY, PHASE_STOPPING);
+	destroy(&stopped);
+	stopped.want.mistold = true; /* the API says Stopping still */
+	assert_step(&stopped, ACTION_NONE, PHASE_ASLEEP);
+}
+
+/* Every way to an end leads over SIGTERM. */
+static void test_given_up_with_sigterm(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 5; way++) {
+		struct world w = world_suspending();
+		start(&w);
+		suspend(&w);
+		w.want.deleting = way == 0;
+		w.want.drop = way == 1;
+		if (way == 2)
+			w.want.state = WANT_STOPPED;
+		if (way == 3) { /* bound with another Revision */
+			w.want = (struct reconcile_want){.exists = true,
+							 .state = WANT_RUNNING,
+							 .generation = 2,
+							 .launchable = true,
+							 .suspend = true,
+							 .grace_ms = 5000};
+		}
+		if (way == 4) /* its Revision says Stop: cannot be, but must not hang */
+			w.want.suspend = false;
+		assert_step(&w, ACTION_RESUME, PHASE_STOPPING);
+		note(&w, EVENT_RESUMING);
+		assert_step(&w, ACTION_NONE, PHASE_STOPPING);
+		assert_true(w.seen.kept);
+		answer(&w);
+		assert_step(&w, ACTION_TERMINATE, PHASE_STOPPING);
+		note(&w, EVENT_TERM_SENT);
+		note(&w, EVENT_EXIT_CLEAN);
+		assert_step(&w, ACTION_DESTROY, PHASE_STOPPING);
+		destroy(&w);
+		assert_false(w.seen.kept);
+		static const struct {
+			enum reconcile_action action;
+			enum instance_phase phase;
+		} ends[] = {{ACTION_RELEASE, PHASE_KEEP},
+			    {ACTION_NONE, PHASE_ASLEEP},
+			    {ACTION_NONE, PHASE_STOPPED},
+			    {ACTION_CREATE, PHASE_STARTING},
+			    {ACTION_NONE, PHASE_ASLEEP}};
+		assert_step(&w, ends[way].action, ends[way].phase);
+	}
+}
+
+/* A drop is for the generation it names. */
+static void test_a_drop_that_comes_late(void **state)
+{
+	struct world w = world_suspending();
+
+	(void)state;
+	start(&w);
+	suspend(&w);
+	w.want.state = WANT_RUNNING;
+	w.want.generation = 2;
+	assert_step(&w, ACTION_WAKE, PHASE_KEEP);
+	reconcile_carry(&w.seen, 2);
+	note(&w, EVENT_RESUMING);
+	answer(&w);
+	w.want.drop = 1;
+	assert_step(&w, ACTION_NONE, PHASE_READY);
+	suspend(&w);
+}
+
+static void test_an_app_that_is_not_ready_is_stopped(void **state)
+{
+	struct world w = world_suspending();
+
+	(void)state;
+	start(&w);
+	note(&w, EVENT_UNREADY);
+	w.want.state = WANT_ASLEEP;
+	assert_step(&w, ACTION_TERMINATE, PHASE_STOPPING);
+}
+
+static void test_a_vm_that_cannot_be_paused_is_stopped(void **state)
+{
+	struct world w = world_suspending();
+
+	(void)state;
+	start(&w);
+	w.want.state = WANT_ASLEEP;
+	for (int i = 0; i < RECONCILE_PAUSE_FAILURES_MAX; i++) {
+		assert_step(&w, ACTION_SUSPEND, PHASE_KEEP);
+		note(&w, EVENT_SUSPENDING);
+		note(&w, EVENT_SUSPEND_FAILED);
+		if (i < RECONCILE_PAUSE_FAILURES_MAX - 1)
+			assert_step(&w, ACTION_NONE, PHASE_KEEP);
+		w.now += RECONCILE_PAUSE_RETRY_MS;
+	}
+	assert_step(&w, ACTION_TERMINATE, PHASE_STOPPING);
+}
+
+/* One that does not run on, or is mute, gives way to a new one of the generation that was bound. */
+static void test_a_vm_that_cannot_be_resumed_is_replaced(void **state)
+{
+	(void)state;
+	for (int mute = 0; mute < 2; mute++) {
+		struct world w = world_suspending();
+		start(&w);
+		suspend(&w);
+		w.want.state = WANT_RUNNING;
+		w.want.generation = 2;
+		for (int i = 0; i < RECONCILE_PAUSE_FAILURES_MAX && !mute; i++) {
+			assert_step(&w, ACTION_WAKE, PHASE_KEEP);
+			reconcile_carry(&w.seen, 2);
+			note(&w, EVENT_RESUMING);
+			note(&w, EVENT_RESUME_FAILED);
+			if (i < RECONCILE_PAUSE_FAILURES_MAX - 1)
+				assert_step(&w, ACTION_NONE, PHASE_STARTING);
+			w.now += RECONCILE_PAUSE_RETRY_MS;
+		}
+		if (mute) {
+			assert_step(&w, ACTION_WAKE, PHASE_KEEP);
+			reconcile_carry(&w.seen, 2);
+			note(&w, EVENT_RESUMING);
+			w.now += RECONCILE_RESUME_LIMIT_MS - 1;
+			assert_step(&w, ACTION_NONE, PHASE_STARTING);
+			w.now++;
+		}
+		assert_step(&w, ACTION_DESTROY, PHASE_STARTING);
+		destroy(&w);
+		start(&w);
+		assert_int_equal(w.seen.generation, 2);
+	}
+}
+
+static void test_a_vm_that_dies_while_suspended(void **state)
+{
+	struct world w = world_suspending();
+
+	(void)state;
+	start(&w);
+	suspend(&w);
+	note(&w, EVENT_VM_GONE);
+	assert_int_equal(w.seen.exits + w.seen.failures, 0);
+	assert_step(&w, ACTION_DESTROY, PHASE_STOPPING);
+	destroy(&w);
+	assert_step(&w, ACTION_NONE, PHASE_ASLEEP);
+	w.want.state = WANT_RUNNING;
+	w.want.generation = 2;
+	start(&w);
+}
+
+/* The agent was killed: at rest; after it had recorded that the VM goes on, before and after it resumed it; and while
+ * it paused it. */
+static void test_taken_over_while_suspended(void **state)
+{
+	(void)state;
+	struct world rest = world_suspending();
+	rest.want.state = WANT_ASLEEP;
+	rest.seen.spent = 1;
+	reconcile_adopt_suspended(&rest.seen, 1, rest.now);
+	assert_step(&rest, ACTION_NONE, PHASE_ASLEEP);
+	rest.want.state = WANT_RUNNING;
+	assert_step(&rest, ACTION_NONE, PHASE_KEEP);
+	rest.want.generation = 2;
+	assert_step(&rest, ACTION_WAKE, PHASE_KEEP);
+
+	struct world waking = world_suspending();
+	waking.want.generation = 2;
+	waking.seen.spent = 1;
+	reconcile_adopt_suspended(&waking.seen, 2, waking.now);
+	assert_step(&waking, ACTION_WAKE, PHASE_KEEP);
+
+	struct world woken = world_suspending();
+	woken.want.generation = 2;
+	woken.seen.spent = 1;
+	reconcile_adopt_resuming(&woken.seen, 2, woken.now);
+	assert_step(&woken, ACTION_NONE, PHASE_KEEP);
+	answer(&woken);
+	assert_step(&woken, ACTION_NONE, PHASE_READY);
+
+	struct world falling = world_suspending();
+	falling.want.state = WANT_ASLEEP;
+	falling.seen.spent = 1;
+	reconcile_adopt(&falling.seen, 1, true, 0, falling.now);
+	assert_step(&falling, ACTION_NONE, PHASE_KEEP);
+	note(&falling, EVENT_HELLO_RUNNING);
+	note(&falling, EVENT_READY);
+	assert_step(&falling, ACTION_SUSPEND, PHASE_KEEP);
+
+	struct world elsewhere = {0};
+	reconcile_adopt_suspended(&elsewhere.seen, 1, 0);
+	assert_step(&elsewhere, ACTION_DESTROY, PHASE_KEEP);
+}
+
+/* Whatever is wanted and seen: what stands still never runs under a generation that is over but to be ended, and is
+ * never taken away while it could still be told. */
+static void test_every_stage_and_wish_with_suspend(void **state)
+{
+	(void)state;
+	for (int stage = 0; stage < STAGE_COUNT; stage++) {
+		for (int bits = 0; bits < 512; bits++) {
+			struct world w = world_suspending();
+			w.seen = (struct reconcile_seen){
+				.stage = (enum vm_stage)stage, .since = w.now - 500, .generation = 1, .dirty = true};
+			w.want.exists = bits & 1;
+			w.want.deleting = bits & 2;
+			w.want.state = bits & 4 ? WANT_RUNNING : bits & 256 ? WANT_STOPPED : WANT_ASLEEP;
+			w.want.generation = bits & 8 ? 2 : 1;
+			w.want.same_revision = bits & 16;
+			w.seen.spent = bits & 32 ? 1 : 0;
+			w.seen.ready = bits & 64;
+			w.seen.kept = stage == STAGE_SUSPENDED;
+			w.want.drop = bits & 128 ? 1 : 0;
+			enum reconcile_action action = step(&w).action;
+			bool wanted = w.want.exists && !w.want.deleting && w.want.state == WANT_RUNNING;
+			if (action == ACTION_WAKE) {
+				assert_int_equal(stage, STAGE_SUSPENDED);
+				assert_true(wanted && w.want.generation > w.seen.spent && !w.want.drop);
+				assert_true(w.want.same_revision || w.want.generation == w.seen.generation);
+			}
+			if (action == ACTION_RESUME)
+				assert_true(stage == STAGE_SUSPENDED && w.seen.spent == 1);
+			if (action == ACTION_SUSPEND)
+				assert_true(stage == STAGE_RUNNING && w.seen.ready && !wanted && !w.want.deleting &&
+					    w.want.state == WANT_ASLEEP && w.seen.spent == 1);
+			if (action == ACTION_DESTROY && w.want.exists)
+				assert_false(stage == STAGE_SUSPENDED || stage == STAGE_RESUMING ||
+					     stage == STAGE_SUSPENDING);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +757,16 @@ int main(void)
 		cmocka_unit_test(test_taken_over_while_stopping),
 		cmocka_unit_test(test_no_kill_before_its_time),
 		cmocka_unit_test(test_late_events_change_nothing),
+		cmocka_unit_test(test_suspended_and_woken_by_a_binding),
+		cmocka_unit_test(test_told_asleep_before_it_can_be_bound),
+		cmocka_unit_test(test_given_up_with_sigterm),
+		cmocka_unit_test(test_a_drop_that_comes_late),
+		cmocka_unit_test(test_an_app_that_is_not_ready_is_stopped),
+		cmocka_unit_test(test_a_vm_that_cannot_be_paused_is_stopped),
+		cmocka_unit_test(test_a_vm_that_cannot_be_resumed_is_replaced),
+		cmocka_unit_test(test_a_vm_that_dies_while_suspended),
+		cmocka_unit_test(test_taken_over_while_suspended),
+		cmocka_unit_test(test_every_stage_and_wish_with_suspend),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

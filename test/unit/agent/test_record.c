@@ -37,6 +37,8 @@ static const struct record sample = {.ns = "default",
 				     .uid = UID,
 				     .highest = 9,
 				     .spent = 8,
+				     .generation = 7,
+				     .made_as = 6,
 				     .over = OVER_APP_FAILED,
 				     .grace_ms = 5000,
 				     .term_since = 12345,
@@ -45,6 +47,8 @@ static const struct record sample = {.ns = "default",
 				     .app_started = true,
 				     .ready = true,
 				     .internet = true,
+				     .suspend = true,
+				     .resuming = true,
 				     .started_at = 111,
 				     .ready_at = 222};
 
@@ -69,11 +73,13 @@ static void test_there_and_back(void **state)
 	assert_string_equal(r.name, "shop-u1");
 	assert_int_equal(r.highest, 9);
 	assert_int_equal(r.spent, 8);
+	assert_int_equal(r.generation, 7);
+	assert_int_equal(r.made_as, 6);
 	assert_int_equal(r.over, OVER_APP_FAILED);
 	assert_int_equal(r.term_since, 12345);
 	assert_int_equal(r.grace_ms, 5000);
 	assert_int_equal(r.run, 4);
-	assert_true(r.app_started && r.ready && r.internet);
+	assert_true(r.app_started && r.ready && r.internet && r.suspend && r.resuming);
 	assert_int_equal(r.ready_at, 222);
 	assert_int_equal(record_list(a, *state, &uids, &n, NULL), 0);
 	assert_int_equal(n, 1);

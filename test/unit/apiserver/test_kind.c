@@ -98,7 +98,7 @@ static void test_revision_repeats_container(void **state)
 					  "template", "properties");
 
 	(void)state;
-	assert_int_equal(json_count(copy), 11);
+	assert_int_equal(json_count(copy), 12);
 	for (size_t i = 0; i < json_count(copy); i++)
 		if (!json_equal(json_item(copy, i), json_get(container, json_key(copy, i))))
 			fail_msg("%s differs", json_key(copy, i));

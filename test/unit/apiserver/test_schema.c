@@ -231,7 +231,7 @@ static void test_default(void **state)
 		"{'metadata':{'name':'a','labels':{}},'spec':{'image':'i','env':[{'name':'A','value':''}],"
 		"'readiness':{'httpGet':{'path':'/'},'periodSeconds':1,'timeoutSeconds':1,'failureThreshold':3},"
 		"'rollout':{'kind':'None','stepPercentage':[10,100],'activeGracePeriod':'0s'},'instanceType':'lite',"
-		"'maxInstances':20,'restartPolicy':'OnFailure','sleepAfter':'10m','terminationGracePeriod':'15m',"
+		"'maxInstances':20,'restartPolicy':'OnFailure','sleepAfter':'10m','sleepMode':'Stop','terminationGracePeriod':'15m',"
 		"'egress':{'internet':true}}}");
 	assert_string_equal(faults(text_kind("containers"), obj, NULL), "");
 }

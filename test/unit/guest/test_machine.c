@@ -192,6 +192,38 @@ static void test_a_life(void **state)
 	assert_int_equal(number(&f, CHANNEL_KEY_SIGNAL), 9);
 }
 
+/* The clock of this host stays as it is: the time itself is test_guest.py's. */
+static void test_resume_is_answered_in_every_state(void **state)
+{
+	static const char *const scripts[] = {NULL, "exec sleep 100", "exit 0"};
+	static const char *const states[] = {"waiting", "running", "exited"};
+	struct channel_frame f;
+	char text[16];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		if (scripts[i]) {
+			shell(CHANNEL_START, 1, scripts[i]);
+			send_frame();
+			(void)expect(CHANNEL_STARTED, 1);
+		}
+		if (i == 2)
+			(void)expect(CHANNEL_EXIT, 1);
+		begin(CHANNEL_RESUME, 0);
+		send_frame();
+		f = expect(CHANNEL_RESUMED, 0);
+		assert_true(channel_get_str(&f, CHANNEL_KEY_STATE, text, sizeof(text)));
+		assert_string_equal(text, states[i]);
+		assert_int_equal(number(&f, CHANNEL_KEY_READY), i == 1);
+		if (i == 1) {
+			begin(CHANNEL_SIGNAL, 1);
+			channel_put_u64(&w, CHANNEL_KEY_SIGNAL, SIGKILL);
+			send_frame();
+			(void)expect(CHANNEL_EXIT, 1);
+		}
+	}
+}
+
 static void test_ready_and_second_start(void **state)
 {
 	struct channel_frame f;
@@ -449,7 +481,7 @@ static void test_a_background_process_does_not_hold_the_end(void **state)
 
 static void test_nonsense_is_answered(void **state)
 {
-	static const uint8_t types[] = {0, 10, 63, CHANNEL_HELLO, 255};
+	static const uint8_t types[] = {0, 11, 63, CHANNEL_HELLO, 255};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -481,6 +513,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_life),
+		CASE(test_resume_is_answered_in_every_state),
 		CASE(test_ready_and_second_start),
 		CASE(test_starts_that_fail),
 		CASE(test_exec_with_input),
