@@ -197,6 +197,10 @@ static const struct rule {
 	{"berth.dev", "instances", instance_create, instance_update},
 	{"", "namespaces", namespace_create, namespace_update},
 	{"", "secrets", secret_create, secret_update},
+	{"rbac.authorization.k8s.io", "roles", admission_role_create, admission_role_update},
+	{"rbac.authorization.k8s.io", "clusterroles", admission_role_create, admission_role_update},
+	{"rbac.authorization.k8s.io", "rolebindings", admission_binding_create, admission_binding_update},
+	{"rbac.authorization.k8s.io", "clusterrolebindings", admission_binding_create, admission_binding_update},
 };
 
 static const struct rule *rule_of(const struct kind *k)

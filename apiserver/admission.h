@@ -1,5 +1,5 @@
 /*
- * admission.h - what single kinds ask for beyond their schema: Instances, Namespaces, Secrets.
+ * admission.h - what single kinds ask for beyond their schema: Instances, Namespaces, Secrets, roles.
  *
  * Called by the write rules (prepare.c), with trees they may change. Reads other objects from the cache.
  */
@@ -18,5 +18,11 @@ int admission_update(struct write_rules *w, const struct json *live, struct json
 int admission_delete(const struct kind *k, const char *name, struct error *e);
 /* True for a kind whose objects are removed by the garbage collector, not with their last finalizer. */
 bool admission_ends_elsewhere(const struct kind *k);
+
+/* ---- rows of the table in admission.c that have a file of their own: admission_rbac.c ---- */
+void admission_role_create(struct write_rules *w, struct json *obj);
+void admission_role_update(struct write_rules *w, const struct json *live, struct json *next);
+void admission_binding_create(struct write_rules *w, struct json *obj);
+void admission_binding_update(struct write_rules *w, const struct json *live, struct json *next);
 
 #endif

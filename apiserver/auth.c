@@ -3,28 +3,15 @@
  *
  * Locking: one read-write lock around the token table, which is replaced as a whole.
  */
-#include "apiserver/auth.h"
+#include "apiserver/auth_private.h"
+#include "apiserver/rbac.h"
 #include "lib/codec.h"
 #include "lib/fsutil.h"
 #include "lib/log.h"
 #include "lib/strmap.h"
-#include <pthread.h>
 #include <sys/stat.h>
 
 #define TOKEN_FILE_MAX (1U << 20)
-
-struct tokens {
-	struct arena *arena;
-	struct strmap *by_hash; /* SHA-256 in hex → struct identity */
-};
-
-struct auth {
-	const char *path; /* NULL: no tokens */
-	pthread_rwlock_t lock;
-	struct tokens tokens;
-	struct timespec read_at; /* the file's modification time */
-	off_t read_size;
-};
 
 /* ---- the file ---- */
 
@@ -55,7 +42,7 @@ bool auth_parse_line(struct arena *a, const char *line, char **ret_token, struct
 		return false;
 	*ret = (struct identity){.user = user, .uid = uid};
 	for (char *g = strtok_r(groups, ",", &save); g; g = strtok_r(NULL, ",", &save)) {
-		if (ret->group_count == AUTH_GROUPS_MAX)
+		if (ret->group_count == AUTH_GROUPS_GIVEN_MAX)
 			return false;
 		ret->groups[ret->group_count++] = g;
 	}
@@ -131,19 +118,27 @@ void auth_refresh(struct auth *a)
 	log_info("token file read", "tokens", log_num((int64_t)strmap_count(fresh.by_hash)), NULL);
 }
 
-int auth_open(const char *token_file, struct auth **ret, struct error *e)
+int auth_open(const char *token_file, const char *key_file, struct cache *cache, struct auth **ret, struct error *e)
 {
+	struct account_tokens *accounts;
 	struct tokens t = {0};
 	struct stat st = {0};
 
 	if (token_file) {
 		if (stat(token_file, &st) < 0)
 			st.st_size = -1;
-		int code = tokens_read(token_file, &t, e);
-		if (code < 0)
+		if (tokens_read(token_file, &t, e) < 0)
 			return error_prefix(e, "token file");
 	}
+	int code = account_tokens_open(key_file, cache, &accounts, e);
+	if (code < 0) {
+		tokens_free(&t);
+		return code;
+	}
 	struct auth *a = xcalloc(1, sizeof(*a));
+	a->cache = cache;
+	a->rbac = rbac_new(cache);
+	a->accounts = accounts;
 	a->path = token_file ? xstrdup(token_file) : NULL;
 	a->tokens = t;
 	a->read_at = st.st_mtim;
@@ -158,6 +153,8 @@ void auth_close(struct auth *a)
 	if (!a)
 		return;
 	tokens_free(&a->tokens);
+	account_tokens_close(a->accounts);
+	rbac_free(a->rbac);
 	pthread_rwlock_destroy(&a->lock);
 	free((char *)a->path);
 	free(a);
@@ -185,23 +182,41 @@ static bool token_lookup(struct auth *a, const char *token, struct arena *arena,
 	return who != NULL;
 }
 
+int auth_bearer(struct auth *a, const char *token, struct arena *arena, struct identity *ret, struct error *e)
+{
+	if (!token_lookup(a, token, arena, ret) && account_token_check(a->accounts, token, arena, ret, NULL) < 0)
+		return error_set(e, E_UNAUTHORIZED, "Unauthorized");
+	identity_complete(arena, ret);
+	return 0;
+}
+
+static void certificate_identity(const struct httpd_request *r, struct arena *arena, struct identity *ret)
+{
+	const char *cn = httpd_peer_cn(r), *org;
+
+	*ret = (struct identity){.user = AUTH_ANONYMOUS, .uid = ""};
+	if (cn) {
+		ret->user = arena_strdup(arena, cn);
+		while (ret->group_count < AUTH_GROUPS_GIVEN_MAX && (org = httpd_peer_org(r, ret->group_count)))
+			ret->groups[ret->group_count++] = arena_strdup(arena, org);
+	}
+	identity_complete(arena, ret);
+}
+
 int authenticate(struct auth *a, const struct httpd_request *r, struct arena *arena, struct identity *ret,
 		 struct error *e)
 {
-	const char *header = httpd_header(r, "Authorization"), *cn = httpd_peer_cn(r), *org;
+	const char *header = httpd_header(r, "Authorization");
+	int code = 0;
 
 	if (header) {
 		const char *token = header + strcspn(header, " ");
 		token += strspn(token, " ");
-		if (strncasecmp(header, "Bearer ", 7) != 0 || !*token || !token_lookup(a, token, arena, ret))
+		if (strncasecmp(header, "Bearer ", 7) != 0 || !*token)
 			return error_set(e, E_UNAUTHORIZED, "Unauthorized");
-		return 0;
+		code = auth_bearer(a, token, arena, ret, e);
+	} else {
+		certificate_identity(r, arena, ret);
 	}
-	*ret = (struct identity){.user = AUTH_ANONYMOUS, .uid = ""};
-	if (!cn)
-		return 0;
-	ret->user = arena_strdup(arena, cn);
-	while (ret->group_count < AUTH_GROUPS_MAX && (org = httpd_peer_org(r, ret->group_count)))
-		ret->groups[ret->group_count++] = arena_strdup(arena, org);
-	return 0;
+	return code < 0 ? code : impersonate(a, r, arena, ret, e);
 }

@@ -7,6 +7,7 @@
 #include "apiserver/cache_private.h"
 #include "lib/log.h"
 #include "lib/units.h"
+#include <stdatomic.h>
 #include <time.h>
 
 #define EVENTS_MAX 16384
@@ -85,6 +86,7 @@ static void apply_one(struct cache *c, const struct cache_write *w)
 			    .old = old,
 		    });
 	c->revision = w->object->revision;
+	atomic_store(&c->changed[w->object->kind->index], c->revision);
 }
 
 void cache_apply(struct cache *c, const struct cache_write *writes, size_t count)
@@ -106,6 +108,11 @@ int64_t cache_revision(struct cache *c)
 	int64_t revision = c->revision;
 	pthread_rwlock_unlock(&c->lock);
 	return revision;
+}
+
+int64_t cache_kind_revision(struct cache *c, const struct kind *k)
+{
+	return atomic_load(&c->changed[k->index]);
 }
 
 struct object *cache_get(struct cache *c, const struct kind *k, const char *key)
@@ -248,6 +255,7 @@ static struct cache *cache_new(struct store *store)
 	c->ring = xcalloc(EVENTS_MAX, sizeof(*c->ring));
 	c->kind_count = kind_count();
 	c->kinds = xcalloc(c->kind_count, sizeof(struct index *));
+	c->changed = xcalloc(c->kind_count, sizeof(*c->changed));
 	for (size_t i = 0; i < c->kind_count; i++)
 		c->kinds[i] = index_new();
 	return c;
@@ -259,6 +267,8 @@ int cache_open(struct store *store, struct cache **ret, struct error *e)
 
 	c->revision = store->ops->revision(store);
 	c->ring_floor = c->revision;
+	for (size_t i = 0; i < c->kind_count; i++)
+		c->changed[i] = c->revision;
 	int code = store->ops->range(store, "", NULL, 0, 0, load_visit, c, e);
 	if (code < 0) {
 		cache_close(c);
@@ -278,6 +288,7 @@ void cache_close(struct cache *c)
 	for (size_t i = 0; i < c->kind_count; i++)
 		index_free(c->kinds[i]);
 	free(c->kinds);
+	free(c->changed);
 	pthread_cond_destroy(&c->news);
 	pthread_mutex_destroy(&c->wait_lock);
 	pthread_rwlock_destroy(&c->lock);

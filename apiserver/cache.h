@@ -39,6 +39,8 @@ void cache_apply(struct cache *c, const struct cache_write *writes, size_t count
 
 int64_t cache_revision(struct cache *c);
 struct object *cache_get(struct cache *c, const struct kind *k, const char *key); /* a reference, or NULL */
+/* Of the newest change to an object of the kind. Reading it takes no lock. */
+int64_t cache_kind_revision(struct cache *c, const struct kind *k);
 size_t cache_count(struct cache *c, const struct kind *k);
 
 struct cache_query {

@@ -13,6 +13,7 @@ struct cache {
 	pthread_rwlock_t lock; /* guards everything down to wait_lock */
 	struct index **kinds;  /* by kind->index */
 	size_t kind_count;
+	_Atomic int64_t *changed; /* by kind->index: the revision of its newest change */
 	int64_t revision;
 	struct event *ring; /* EVENTS_MAX places */
 	size_t ring_first, ring_count, ring_bytes;

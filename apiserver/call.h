@@ -86,6 +86,7 @@ void verb_deletecollection(struct call *c);
 /* Subresources other than status. */
 void subresource_scale(struct call *c);
 void subresource_binding(struct call *c);
-void subresource_node(struct call *c); /* log, exec, signal, stats: asked of the node */
+void subresource_token(struct call *c); /* of ServiceAccounts */
+void subresource_node(struct call *c);	/* log, exec, signal, stats: asked of the node */
 
 #endif

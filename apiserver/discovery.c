@@ -14,6 +14,7 @@ static struct document_set documents;
 
 static const char *const kind_verbs[] = {"create", "delete", "deletecollection", "get", "list", "patch", "update",
 					 "watch",  NULL};
+static const char *const question_verbs[] = {"create", NULL};
 static const char *const part_verbs[] = {"get", "patch", "update", NULL};
 
 /* A subresource as discovery names it. */
@@ -33,8 +34,17 @@ static bool part_at(const struct kind *k, size_t i, struct part *ret)
 		return true;
 	if (i >= k->subresource_count)
 		return false;
+	if (streq(k->subresources[i].name, "token")) {
+		*ret = (struct part){"token", "authentication.k8s.io", "v1", "TokenRequest", k->subresources[i].verbs};
+		return true;
+	}
 	*ret = (struct part){k->subresources[i].name, k->group, k->version, k->kind, k->subresources[i].verbs};
 	return true;
+}
+
+static const char *const *verbs_of(const struct kind *k)
+{
+	return k->create_only ? question_verbs : kind_verbs;
 }
 
 static struct json *strings(struct arena *a, const char *const *list)
@@ -82,7 +92,7 @@ static void add_resource(struct arena *a, struct json *list, const struct kind *
 	json_set_str(a, r, "singularName", k->singular);
 	json_set_bool(a, r, "namespaced", k->namespaced);
 	json_set_str(a, r, "kind", k->kind);
-	json_set(a, r, "verbs", strings(a, kind_verbs));
+	json_set(a, r, "verbs", strings(a, verbs_of(k)));
 	set_names(a, r, k);
 	for (size_t i = 0; part_at(k, i, &part); i++) {
 		r = json_append(a, list, json_object(a));
@@ -181,7 +191,7 @@ static struct json *aggregated_resource(struct arena *a, const struct kind *k)
 	json_set(a, r, "responseKind", response_kind(a, k->group, k->version, k->kind));
 	json_set_str(a, r, "scope", k->namespaced ? "Namespaced" : "Cluster");
 	json_set_str(a, r, "singularResource", k->singular);
-	json_set(a, r, "verbs", strings(a, kind_verbs));
+	json_set(a, r, "verbs", strings(a, verbs_of(k)));
 	set_names(a, r, k);
 	for (size_t i = 0; part_at(k, i, &part); i++) {
 		sub = json_append(a, json_ensure_array(a, r, "subresources"), json_object(a));

@@ -4,11 +4,12 @@
  * Runs on HTTP threads and never blocks: what takes long hands itself to the workers.
  */
 #include "apiserver/handler.h"
-#include "apiserver/auth_secret.h"
 #include "apiserver/call.h"
 #include "apiserver/clock.h"
 #include "apiserver/fixed.h"
+#include "apiserver/review.h"
 #include "apiserver/status.h"
+#include <ctype.h>
 
 /* ---- which verb ---- */
 
@@ -85,7 +86,9 @@ static int subresource_function(const struct call *c, verb_function **ret, struc
 		if (!s->name)
 			return error_set(e, E_NOT_FOUND, "the server could not find the requested resource");
 		allowed = subresource_allows(s, c->verb);
-		*ret = streq(sub, "binding") ? subresource_binding : subresource_node;
+		*ret = streq(sub, "binding") ? subresource_binding
+		       : streq(sub, "token") ? subresource_token
+					     : subresource_node;
 	}
 	if (!allowed)
 		return error_set(e, E_METHOD_NOT_ALLOWED,
@@ -98,6 +101,8 @@ static int find_function(const struct call *c, verb_function **ret, struct error
 	if (*c->route.sub)
 		return subresource_function(c, ret, e);
 	*ret = object_functions[c->verb];
+	if (c->route.kind->create_only)
+		*ret = c->verb == VERB_CREATE ? review_answer : NULL;
 	if (!*ret)
 		return error_set(e, E_METHOD_NOT_ALLOWED,
 				 "the server does not allow this method on the requested resource");
@@ -108,23 +113,7 @@ static int find_function(const struct call *c, verb_function **ret, struct error
 
 static int check_access(const struct call *c, const struct access *what, struct error *e)
 {
-	if (httpd_header(c->http, "Impersonate-User") || httpd_header(c->http, "Impersonate-Group") ||
-	    httpd_header(c->http, "Impersonate-Uid"))
-		return error_set(e, E_FORBIDDEN, "impersonation is not supported: nobody may act as another user");
-	if (authorize(&c->who, what) && auth_secret_allows(c->server->cache, &c->who, what))
-		return 0;
-	if (streq(c->who.user, AUTH_ANONYMOUS))
-		return error_set(e, E_UNAUTHORIZED, "Unauthorized");
-	if (what->path)
-		return error_set(e, E_FORBIDDEN, "forbidden: User \"%s\" cannot %s path \"%s\"", c->who.user,
-				 what->verb, what->path);
-	return error_set(
-		e, E_FORBIDDEN,
-		"%s%s%s%s%s%s is forbidden: User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" %s%s%s",
-		what->resource, *what->group ? "." : "", what->group, *what->name ? " \"" : "", what->name,
-		*what->name ? "\"" : "", c->who.user, what->verb, what->resource, *what->subresource ? "/" : "",
-		what->subresource, what->group, *what->ns ? "in the namespace \"" : "at the cluster scope", what->ns,
-		*what->ns ? "\"" : "");
+	return auth_check(c->server->auth, &c->who, what, e);
 }
 
 /* ---- dispatch ---- */
@@ -144,6 +133,17 @@ static void reply_no_pods(struct call *c)
 	call_reply_json(c, 200, list, sizeof(list) - 1);
 }
 
+/* Who lists by metadata.name asks for one object: a rule for that name allows it. */
+static const char *demanded_name(const struct call *c, const char *fields)
+{
+	struct selector *s = NULL;
+	const char *name = NULL;
+
+	if (selector_parse_fields(c->arena, c->route.kind, fields, &s, NULL) == 0 && s)
+		name = selector_requires(s, "metadata.name");
+	return name ? name : "";
+}
+
 static int dispatch_resource(struct call *c, verb_function **ret, struct error *e)
 {
 	const char *method = httpd_method(c->http);
@@ -155,7 +155,12 @@ static int dispatch_resource(struct call *c, verb_function **ret, struct error *
 			      .resource = r->plural,
 			      .subresource = r->sub,
 			      .ns = r->ns,
-			      .name = r->name};
+			      .name = r->name,
+			      .fields = httpd_query(c->http, "fieldSelector")};
+	if (!*what.name && r->kind && what.fields)
+		what.name = demanded_name(c, what.fields);
+	if (streq(r->plural, "namespaces") && !*r->group)
+		what.ns = what.name; /* a Namespace is in itself, so that a Role there may give it */
 	int code = check_access(c, &what, e);
 	if (code < 0)
 		return code;
@@ -182,13 +187,12 @@ static void handle_resource(struct call *c)
 
 static void handle_fixed(struct call *c, const char *path)
 {
-	struct access what = {.verb = streq(httpd_method(c->http), "GET") ? "get" : httpd_method(c->http),
-			      .group = "",
-			      .resource = "",
-			      .subresource = "",
-			      .ns = "",
-			      .name = "",
-			      .path = path};
+	char *method = arena_strdup(c->arena, httpd_method(c->http));
+
+	for (char *p = method; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	struct access what = {
+		.verb = method, .group = "", .resource = "", .subresource = "", .ns = "", .name = "", .path = path};
 	struct error e = {0};
 
 	if (check_access(c, &what, &e) < 0)

@@ -2,6 +2,7 @@
  * housekeeper.c - duties by the clock; see housekeeper.h.
  */
 #include "apiserver/housekeeper.h"
+#include "apiserver/access_defaults.h"
 #include "apiserver/auth.h"
 #include "apiserver/cache.h"
 #include "apiserver/gc_private.h"
@@ -27,6 +28,7 @@ struct housekeeper {
 	pthread_cond_t stop;
 	bool stopping;
 	struct history_marks history;
+	int64_t aggregated; /* the revision of the ClusterRoles that were looked at last */
 	int64_t next_mark_ms, next_sweep_ms;
 };
 
@@ -92,6 +94,7 @@ static void sweep_events(struct housekeeper *h)
 static void tick(struct housekeeper *h, int64_t now_ms)
 {
 	auth_refresh(h->server->auth);
+	access_aggregate(h->server, &h->aggregated);
 	if (now_ms >= h->next_mark_ms) {
 		compact(h, now_ms);
 		h->next_mark_ms = now_ms + MARK_MS;

@@ -9,6 +9,7 @@
 #include "lib/naming.h"
 
 #define SUBRESOURCES_ANNOTATION "berth.dev/subresources"
+#define VERBS_ANNOTATION "berth.dev/verbs" /* "create" alone is known; without it a kind has all verbs */
 
 static const char *const *string_list(struct arena *a, const struct json *v)
 {
@@ -203,6 +204,7 @@ int kind_load(struct arena *a, const struct json *crd, struct kind **ret, struct
 	k->scale_selector_path = without_dot(json_str(json_get(scale, "labelSelectorPath")));
 	k->selectable = load_selectable(a, json_get(version, "selectableFields"));
 	load_subresources(a, crd, k);
+	k->create_only = streq(json_str(json_in(crd, "metadata", "annotations", VERBS_ANNOTATION)), "create");
 	if ((rc = load_columns(a, json_get(version, "additionalPrinterColumns"), k, e)) < 0)
 		return rc;
 	if ((rc = load_schema(a, json_in(version, "schema", "openAPIV3Schema"), k, e)) < 0)

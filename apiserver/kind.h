@@ -36,7 +36,8 @@ struct kind {
 	const char *openapi_name;					    /* "dev.berth.v1.Container" */
 	bool namespaced;
 	bool has_status, has_scale;
-	bool core; /* a standard Kubernetes kind: strategic merge is allowed, PUT without resourceVersion too */
+	bool create_only; /* a question (SelfSubjectReview, …): answered at once, never stored */
+	bool core;	  /* a standard Kubernetes kind: strategic merge is allowed, PUT without resourceVersion too */
 	const char *scale_spec_path, *scale_status_path, *scale_selector_path; /* "spec.maxInstances"; NULL when none */
 	/* The lists below are NULL-terminated and never NULL. */
 	const char *const *short_names, *const *categories;

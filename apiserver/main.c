@@ -95,6 +95,7 @@ static int open_everything(struct arena *a, struct server **ret, struct error *e
 		.key_file = in_state_dir(a, serve.key, "pki/apiserver.key"),
 		.client_ca_file = in_state_dir(a, serve.client_ca, "pki/ca.crt"),
 		.token_file = in_state_dir(a, serve.token_file, "tokens.csv"),
+		.account_key_file = in_state_dir(a, NULL, "pki/serviceaccount.key"),
 		.node_tls = {.cert_file = in_state_dir(a, serve.node_cert, "pki/node-client.crt"),
 			     .key_file = in_state_dir(a, serve.node_key, "pki/node-client.key")},
 		.threads = serve.threads,

@@ -106,6 +106,14 @@ static void validate_types(struct arena *a, const struct json *meta, struct json
 	}
 }
 
+#define SEGMENT_MAX 253
+
+/* Roles and bindings: whatever can stand in a path. Source: k8s.io/apimachinery pkg/api/validation/path. */
+static bool name_is_segment(const char *name)
+{
+	return !streq(name, ".") && !streq(name, "..") && !strpbrk(name, "/%") && strlen(name) <= SEGMENT_MAX;
+}
+
 static void validate_name(struct arena *a, const struct kind *k, const struct json *meta, struct json *causes)
 {
 	const char *name = json_str_or(json_get(meta, "name"), "");
@@ -120,7 +128,13 @@ static void validate_name(struct arena *a, const struct kind *k, const struct js
 			"Invalid value: \"%s\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or "
 			"'-', and must start and end with an alphanumeric character, at most 63 characters",
 			name);
-	else if (!label && !name_is_subdomain(name))
+	else if (streq(k->group, "rbac.authorization.k8s.io")) {
+		if (!name_is_segment(name))
+			cause_add(
+				a, causes, "FieldValueInvalid", "metadata.name",
+				"Invalid value: \"%s\": may not be '.' or '..' nor contain '/' or '%%', at most %d characters",
+				name, SEGMENT_MAX);
+	} else if (!label && !name_is_subdomain(name))
 		cause_add(
 			a, causes, "FieldValueInvalid", "metadata.name",
 			"Invalid value: \"%s\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "

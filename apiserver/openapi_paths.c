@@ -224,7 +224,7 @@ static void add_path(struct arena *a, const struct kind *k, enum place place, st
 	struct json *parameters = json_array(a);
 
 	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
-		if (operations[i].places & place)
+		if (operations[i].places & place && (!k->create_only || streq(operations[i].method, "post")))
 			add_operation(a, k, &operations[i], place, item);
 	if (*rest)
 		add_parameter(a, parameters, "path", &name);
@@ -237,6 +237,8 @@ static void add_path(struct arena *a, const struct kind *k, enum place place, st
 void openapi_kind_paths(struct arena *a, const struct kind *k, struct json *paths)
 {
 	add_path(a, k, PLACE_COLLECTION, paths);
+	if (k->create_only)
+		return;
 	if (k->namespaced)
 		add_path(a, k, PLACE_ALL, paths);
 	add_path(a, k, PLACE_OBJECT, paths);

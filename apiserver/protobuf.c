@@ -87,6 +87,29 @@ static const struct field access_review_spec[] = {
 	{2, FIELD_MESSAGE, "nonResourceAttributes", non_resource_attributes},
 	{0},
 };
+static const struct field subject_review_spec[] = {
+	{1, FIELD_MESSAGE, "resourceAttributes", resource_attributes},
+	{2, FIELD_MESSAGE, "nonResourceAttributes", non_resource_attributes},
+	{3, FIELD_TEXT, "user", NULL},
+	{4, FIELD_TEXTS, "groups", NULL},
+	{6, FIELD_TEXT, "uid", NULL},
+	{0},
+};
+static const struct field subject_review[] = {
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGE, "spec", subject_review_spec},
+	{0},
+};
+static const struct field token_review_spec[] = {
+	{1, FIELD_TEXT, "token", NULL},
+	{2, FIELD_TEXTS, "audiences", NULL},
+	{0},
+};
+static const struct field token_review[] = {
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGE, "spec", token_review_spec},
+	{0},
+};
 static const struct field access_review[] = {
 	{1, FIELD_MESSAGE, "metadata", object_meta},
 	{2, FIELD_MESSAGE, "spec", access_review_spec},
@@ -99,8 +122,16 @@ static const struct field rules_review[] = {
 	{0},
 };
 static const struct field self_review[] = {{1, FIELD_MESSAGE, "metadata", object_meta}, {0}};
+static const struct field bound_object[] = {
+	{1, FIELD_TEXT, "kind", NULL},
+	{2, FIELD_TEXT, "apiVersion", NULL},
+	{3, FIELD_TEXT, "name", NULL},
+	{4, FIELD_TEXT, "uid", NULL},
+	{0},
+};
 static const struct field token_request_spec[] = {
 	{1, FIELD_TEXTS, "audiences", NULL},
+	{3, FIELD_MESSAGE, "boundObjectRef", bound_object},
 	{4, FIELD_INT, "expirationSeconds", NULL},
 	{0},
 };
@@ -120,10 +151,59 @@ static const struct field delete_options[] = {
 	{5, FIELD_TEXTS, "dryRun", NULL},	    {0},
 };
 
+static const struct field policy_rule[] = {
+	{1, FIELD_TEXTS, "verbs", NULL},	   {2, FIELD_TEXTS, "apiGroups", NULL},
+	{3, FIELD_TEXTS, "resources", NULL},	   {4, FIELD_TEXTS, "resourceNames", NULL},
+	{5, FIELD_TEXTS, "nonResourceURLs", NULL}, {0},
+};
+static const struct field label_expression[] = {
+	{1, FIELD_TEXT, "key", NULL},
+	{2, FIELD_TEXT, "operator", NULL},
+	{3, FIELD_TEXTS, "values", NULL},
+	{0},
+};
+static const struct field label_selector[] = {
+	{1, FIELD_MAP_TEXT, "matchLabels", NULL},
+	{2, FIELD_MESSAGES, "matchExpressions", label_expression},
+	{0},
+};
+static const struct field aggregation_rule[] = {{1, FIELD_MESSAGES, "clusterRoleSelectors", label_selector}, {0}};
+static const struct field role[] = {
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGES, "rules", policy_rule},
+	{3, FIELD_MESSAGE, "aggregationRule", aggregation_rule}, /* of ClusterRoles only */
+	{0},
+};
+static const struct field subject[] = {
+	{1, FIELD_TEXT, "kind", NULL},
+	{2, FIELD_TEXT, "apiGroup", NULL},
+	{3, FIELD_TEXT, "name", NULL},
+	{4, FIELD_TEXT, "namespace", NULL},
+	{0},
+};
+static const struct field role_reference[] = {
+	{1, FIELD_TEXT, "apiGroup", NULL},
+	{2, FIELD_TEXT, "kind", NULL},
+	{3, FIELD_TEXT, "name", NULL},
+	{0},
+};
+static const struct field role_binding[] = {
+	{1, FIELD_MESSAGE, "metadata", object_meta},
+	{2, FIELD_MESSAGES, "subjects", subject},
+	{3, FIELD_MESSAGE, "roleRef", role_reference},
+	{0},
+};
+
 static const struct {
 	const char *kind;
 	const struct field *fields;
 } kinds[] = {
+	{"Role", role},
+	{"ClusterRole", role},
+	{"RoleBinding", role_binding},
+	{"ClusterRoleBinding", role_binding},
+	{"SubjectAccessReview", subject_review},
+	{"TokenReview", token_review},
 	{"Namespace", namespace_object},
 	{"ConfigMap", config_map},
 	{"Secret", secret},

@@ -2,6 +2,7 @@
  * server.c - puts the parts of an apiserver together and takes them apart; see server.h.
  */
 #include "apiserver/server.h"
+#include "apiserver/access_defaults.h"
 #include "apiserver/auth.h"
 #include "apiserver/cache.h"
 #include "apiserver/gc.h"
@@ -35,7 +36,8 @@ int server_start(struct store *store, const struct server_options *opt, struct s
 
 	s->store = store;
 	s->node_tls = opt->node_tls;
-	if ((code = auth_open(opt->token_file, &s->auth, e)) < 0 || (code = cache_open(store, &s->cache, e)) < 0) {
+	if ((code = cache_open(store, &s->cache, e)) < 0 ||
+	    (code = auth_open(opt->token_file, opt->account_key_file, s->cache, &s->auth, e)) < 0) {
 		server_stop(s);
 		return code;
 	}
@@ -44,6 +46,7 @@ int server_start(struct store *store, const struct server_options *opt, struct s
 	s->work = work_start(WORKERS);
 	s->hub = watch_hub_start(s->cache);
 	s->gc = gc_start(s);
+	access_defaults_make(s);
 	s->housekeeper = housekeeper_start(s);
 	s->ready = true;
 	code = start_http(s, opt, e);
@@ -67,8 +70,8 @@ void server_stop(struct server *s)
 	work_stop(s->work);
 	writer_stop(s->writer);
 	watch_hub_free(s->hub);
-	cache_close(s->cache);
 	auth_close(s->auth);
+	cache_close(s->cache);
 	store_close(s->store);
 	free(s);
 }

@@ -38,6 +38,7 @@ struct server_options {
 	const char *listen;
 	const char *cert_file, *key_file, *client_ca_file; /* NULL: plain HTTP, for tests */
 	const char *token_file;				   /* NULL: certificates only */
+	const char *account_key_file; /* of ServiceAccount tokens; NULL: one for the life of the process */
 	struct http_tls node_tls;
 	int64_t threads;
 };

@@ -45,6 +45,14 @@ static const char *cell_count(struct cell *c)
 	return arena_printf(c->arena, "%zu", n);
 }
 
+static const char *cell_role(struct cell *c)
+{
+	const struct json *ref = json_get(c->obj, "roleRef");
+
+	return arena_printf(c->arena, "%s/%s", json_str_or(json_get(ref, "kind"), ""),
+			    json_str_or(json_get(ref, "name"), ""));
+}
+
 static const char *cell_node_status(struct cell *c)
 {
 	const struct json *conditions = json_in(c->obj, "status", "conditions");
@@ -163,6 +171,7 @@ static const struct {
 	const char *(*compute)(struct cell *c);
 } functions[] = {
 	{"count", cell_count},
+	{"role", cell_role},
 	{"nodeStatus", cell_node_status},
 	{"nodeRoles", cell_node_roles},
 	{"nodeAddress", cell_node_address},

@@ -151,20 +151,37 @@ static void write_begin(struct write_call *w, int code, const struct error *e)
 
 /* ---- create ---- */
 
-/* A component may create only what carries its own name; the URL of a create does not say it. */
-static int check_own_name(struct write_call *w, const struct json *obj, struct error *e)
+/* Who may patch may not yet create by applying. */
+static int check_create(struct write_call *w, const struct json *obj, struct error *e)
 {
 	const struct kind *k = w->rules.kind;
-	struct access access = {.verb = "create",
-				.group = k->group,
-				.resource = k->plural,
-				.subresource = "",
-				.ns = w->rules.ns,
-				.name = json_str_or(json_in(obj, "metadata", "name"), "")};
+	const struct access access = {.verb = "create",
+				      .group = k->group,
+				      .resource = k->plural,
+				      .subresource = "",
+				      .ns = w->rules.ns,
+				      .name = ""};
+	struct call *c = w->call;
+	int code = c->verb == VERB_CREATE ? 0 : auth_check(c->server->auth, &c->who, &access, e);
 
-	if (authorize(&w->call->who, &access))
+	return code < 0 ? code : auth_check_write(c->server->auth, &c->who, k, "", c->arena, NULL, obj, e);
+}
+
+static int check_update(struct write_call *w, const struct json *live, struct error *e)
+{
+	struct call *c = w->call;
+
+	if (w->change.action == CHANGE_NONE)
 		return 0;
-	return error_forbidden(e, k, access.name, "you may create it under your own name only");
+	return auth_check_write(c->server->auth, &c->who, w->rules.kind, w->rules.sub, c->arena, live, w->change.next,
+				e);
+}
+
+static int finish_update(struct write_call *w, const struct json *live, struct json *obj, bool put, struct error *e)
+{
+	int code = prepare_update(&w->rules, &w->change, live, obj, put, e);
+
+	return code < 0 ? code : check_update(w, live, e);
 }
 
 static int finish_create(struct write_call *w, struct change *ch, struct json *obj, struct error *e)
@@ -172,7 +189,7 @@ static int finish_create(struct write_call *w, struct change *ch, struct json *o
 	int code = prepare_create(&w->rules, obj, e);
 
 	if (code == 0)
-		code = check_own_name(w, obj, e);
+		code = check_create(w, obj, e);
 	if (code < 0)
 		return code;
 	ch->action = CHANGE_PUT;
@@ -230,7 +247,7 @@ static int compute_update(struct change *ch, const struct json *live, struct err
 	if (!live)
 		return error_not_found(e, ch->kind, ch->name);
 	int code = prepare_identity(&w->rules, obj, e);
-	return code < 0 ? code : prepare_update(&w->rules, ch, live, obj, true, e);
+	return code < 0 ? code : finish_update(w, live, obj, true, e);
 }
 
 void verb_update(struct call *c)
@@ -270,7 +287,7 @@ static int compute_patch(struct change *ch, const struct json *live, struct erro
 	if (code < 0)
 		return code;
 	code = prepare_identity(&w->rules, obj, e);
-	return code < 0 ? code : prepare_update(&w->rules, ch, live, obj, false, e);
+	return code < 0 ? code : finish_update(w, live, obj, false, e);
 }
 
 /* ---- server-side apply ---- */
@@ -308,7 +325,7 @@ static int compute_apply(struct change *ch, const struct json *live, struct erro
 	if (code < 0)
 		return code;
 	merged = json_clone(ch->arena, merged); /* may share with live */
-	return live ? prepare_update(&w->rules, ch, live, merged, false, e) : finish_create(w, ch, merged, e);
+	return live ? finish_update(w, live, merged, false, e) : finish_create(w, ch, merged, e);
 }
 
 static int begin_apply(struct write_call *w, struct error *e)

@@ -56,7 +56,9 @@ const char *httpd_query(const struct httpd_request *r, const char *name);
 const char *httpd_query_n(const struct httpd_request *r, const char *name, size_t i);
 const char *httpd_query_string(const struct httpd_request *r);		   /* raw, "" when none */
 const char *httpd_header(const struct httpd_request *r, const char *name); /* case-insensitive; NULL when absent */
-const char *httpd_body(const struct httpd_request *r, size_t *ret_len);	   /* never NULL */
+/* The i-th header whose name begins with a prefix, in no order; its value, and its whole name. NULL past the last. */
+const char *httpd_header_n(const struct httpd_request *r, const char *prefix, size_t i, const char **ret_name);
+const char *httpd_body(const struct httpd_request *r, size_t *ret_len); /* never NULL */
 /* Common name and organisations of a client certificate that chains to client_ca_file, else NULL / 0. */
 const char *httpd_peer_cn(const struct httpd_request *r);
 const char *httpd_peer_org(const struct httpd_request *r, size_t i); /* the i-th organisation, NULL past the last */

@@ -78,6 +78,32 @@ const char *httpd_header(const struct httpd_request *r, const char *name)
 	return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
+struct header_search {
+	const char *prefix, *name, *value;
+	size_t left;
+};
+
+static enum MHD_Result search_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct header_search *s = user;
+
+	(void)kind;
+	if (strncasecmp(name, s->prefix, strlen(s->prefix)) != 0 || s->left-- > 0)
+		return MHD_YES;
+	s->name = name;
+	s->value = value ? value : "";
+	return MHD_NO;
+}
+
+const char *httpd_header_n(const struct httpd_request *r, const char *prefix, size_t i, const char **ret_name)
+{
+	struct header_search s = {.prefix = prefix, .left = i};
+
+	MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, search_header, &s);
+	*ret_name = s.name;
+	return s.value;
+}
+
 const char *httpd_body(const struct httpd_request *r, size_t *ret_len)
 {
 	*ret_len = r->body.len;

@@ -46,8 +46,7 @@ enum suspended_fate suspended_decide(struct world *w, struct instance *i, const 
 	if (!p.node)
 		return SUSPENDED_NONE; /* it keeps what it has, and its status says why it waits */
 	drop(i,
-	     arena_printf(out->arena, "it cannot run on node %s (%s), but on node %s", n->r.name, why,
-			  p.node->r.name),
+	     arena_printf(out->arena, "it cannot run on node %s (%s), but on node %s", n->r.name, why, p.node->r.name),
 	     out);
 	return SUSPENDED_WAIT;
 }

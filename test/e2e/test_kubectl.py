@@ -90,7 +90,38 @@ kind: Lease
 metadata: {name: every}
 spec: {holderIdentity: every, leaseDurationSeconds: 40}
 """,
+    "roles": """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: every}
+rules:
+  - {apiGroups: [berth.dev], resources: [instances], verbs: [get]}
+""",
+    "clusterroles": """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: every}
+rules:
+  - {nonResourceURLs: [/metrics], verbs: [get]}
+""",
+    "rolebindings": """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: every}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: every}
+subjects:
+  - {kind: ServiceAccount, name: every, namespace: default}
+""",
+    "clusterrolebindings": """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: every}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: every}
+subjects:
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: every}
+""",
 }
+QUESTIONS = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews", "subjectaccessreviews", "tokenreviews"}
 
 
 def pytest_generate_tests(metafunc):
@@ -130,7 +161,7 @@ def rows(text):
 def test_version_and_resources(k):
     assert "v1.3" in k("version").stdout
     resources = {row[0] for row in rows(k("api-resources", "--no-headers").stdout)}
-    assert resources == set(OBJECTS)
+    assert resources == set(OBJECTS) | QUESTIONS
     assert {"v1", "berth.dev/v1", "coordination.k8s.io/v1"} <= set(k("api-versions").stdout.split())
     assert "containers" in k("api-resources", "-o", "name", "--api-group=berth.dev").stdout
 

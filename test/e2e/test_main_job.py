@@ -236,3 +236,10 @@ def test_delete_takes_the_vm_away(cluster):
     assert any(uid[:8] in d for d in cluster.domains())
     cluster.berthctl("delete", "instance", "hello.brief", timeout=120)
     assert not any(uid[:8] in d for d in cluster.domains())
+
+
+def test_no_component_was_refused(cluster):
+    """The roles of scheduler, gateway and node are complete: nothing they did above was answered with 401 or 403."""
+    lines = [line for line in cluster.api("/metrics").body.decode().splitlines() if "berth_apiserver_responses_total{" in line]
+    assert any('code="200"' in line for line in lines), lines
+    assert not [line for line in lines if 'code="401"' in line or 'code="403"' in line], lines

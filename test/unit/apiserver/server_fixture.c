@@ -97,8 +97,15 @@ struct json *served_call_as(struct served *s, const char *method, const char *pa
 	req.body = text;
 	req.body_len = strlen(text);
 	req.headers[0] = arena_printf(s->arena, "Content-Type: %s", content_type ? content_type : "application/json");
+	size_t n = 1;
 	if (accept)
-		req.headers[1] = arena_printf(s->arena, "Accept: %s", accept);
+		req.headers[n++] = arena_printf(s->arena, "Accept: %s", accept);
+	if (s->as)
+		req.headers[n++] = arena_printf(s->arena, "Impersonate-User: %s", s->as);
+	if (s->as_group)
+		req.headers[n++] = arena_printf(s->arena, "Impersonate-Group: %s", s->as_group);
+	if (s->as_group_too)
+		req.headers[n++] = arena_printf(s->arena, "Impersonate-Group: %s", s->as_group_too);
 	if (http_do(s->client, &req, s->arena, &s->response, &e) < 0)
 		fail_msg("%s %s: %s", method, path, e.text);
 	s->status = s->response.status;

@@ -16,8 +16,9 @@ struct served {
 	struct server *server;
 	struct http_client *client;
 	struct arena *arena;
-	const char *token; /* for the next calls; NULL: none */
-	int status;	   /* of the last answer */
+	const char *token;			  /* for the next calls; NULL: none */
+	const char *as, *as_group, *as_group_too; /* whom to impersonate in the next calls; NULL: nobody */
+	int status;				  /* of the last answer */
 	struct http_response response;
 };
 

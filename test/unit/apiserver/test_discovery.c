@@ -39,18 +39,22 @@ static const struct json *named(const struct json *list, const char *key, const 
 
 static void test_legacy(void **state)
 {
+	static const char *const group_names[] = {"authentication.k8s.io", "authorization.k8s.io", "berth.dev",
+						  "coordination.k8s.io", "rbac.authorization.k8s.io"};
 	struct json *v = tree("/apis/berth.dev/v1", NULL);
 	const struct json *list = json_get(v, "resources");
 
 	(void)state;
 	text_assert("/api", tree("/api", "application/json, */*"),
 		    "{'kind':'APIVersions','versions':['v1'],'serverAddressByClientCIDRs':[]}");
+	const struct json *groups = json_get(tree("/apis", NULL), "groups");
+	assert_int_equal(json_count(groups), ARRAY_SIZE(group_names));
+	for (size_t i = 0; i < ARRAY_SIZE(group_names); i++)
+		assert_string_equal(json_str(json_get(json_item(groups, i), "name")), group_names[i]);
 	text_assert(
-		"/apis", tree("/apis", NULL),
-		"{'kind':'APIGroupList','apiVersion':'v1','groups':[{'name':'berth.dev','versions':[{'groupVersion':"
-		"'berth.dev/v1','version':'v1'}],'preferredVersion':{'groupVersion':'berth.dev/v1','version':'v1'}},{'name':"
-		"'coordination.k8s.io','versions':[{'groupVersion':'coordination.k8s.io/v1','version':'v1'}],"
-		"'preferredVersion':{'groupVersion':'coordination.k8s.io/v1','version':'v1'}}]}");
+		"group", named(groups, "name", "berth.dev"),
+		"{'name':'berth.dev','versions':[{'groupVersion':'berth.dev/v1','version':'v1'}],'preferredVersion':"
+		"{'groupVersion':'berth.dev/v1','version':'v1'}}");
 	text_assert(
 		"/apis/berth.dev", tree("/apis/berth.dev", NULL),
 		"{'kind':'APIGroup','apiVersion':'v1','name':'berth.dev','versions':[{'groupVersion':'berth.dev/v1',"
@@ -71,13 +75,23 @@ static void test_legacy(void **state)
 	text_assert(
 		"instances/binding", named(list, "name", "instances/binding"),
 		"{'name':'instances/binding','singularName':'','namespaced':true,'kind':'Instance','verbs':['create']}");
-	assert_int_equal(json_count(json_get(tree("/api/v1", NULL), "resources")), 8);
+	assert_int_equal(json_count(json_get(tree("/api/v1", NULL), "resources")), 9);
+	text_assert(
+		"serviceaccounts/token",
+		named(json_get(tree("/api/v1", NULL), "resources"), "name", "serviceaccounts/token"),
+		"{'name':'serviceaccounts/token','singularName':'','namespaced':true,'group':'authentication.k8s.io',"
+		"'version':'v1','kind':'TokenRequest','verbs':['create']}");
+	list = json_get(tree("/apis/authorization.k8s.io/v1", NULL), "resources");
+	text_assert(
+		"selfsubjectaccessreviews", named(list, "name", "selfsubjectaccessreviews"),
+		"{'name':'selfsubjectaccessreviews','singularName':'selfsubjectaccessreview','namespaced':false,'kind':"
+		"'SelfSubjectAccessReview','verbs':['create']}");
 }
 
 static void test_aggregated(void **state)
 {
 	struct json *v = tree("/apis", AGGREGATED ",application/json");
-	const struct json *group = json_item(json_get(v, "items"), 0),
+	const struct json *group = json_item(json_get(v, "items"), 2),
 			  *version = json_item(json_get(group, "versions"), 0);
 
 	(void)state;

@@ -8,8 +8,28 @@
 static void test_table(void **state)
 {
 	static const char *const plurals[] = {
-		"configmaps", "events",	   "namespaces", "nodes",     "secrets", "serviceaccounts", "containers",
-		"images",     "instances", "locations",	 "revisions", "routes",	 "leases",
+		"configmaps",
+		"events",
+		"namespaces",
+		"nodes",
+		"secrets",
+		"serviceaccounts",
+		"selfsubjectreviews",
+		"tokenreviews",
+		"selfsubjectaccessreviews",
+		"selfsubjectrulesreviews",
+		"subjectaccessreviews",
+		"containers",
+		"images",
+		"instances",
+		"locations",
+		"revisions",
+		"routes",
+		"leases",
+		"clusterrolebindings",
+		"clusterroles",
+		"rolebindings",
+		"roles",
 	};
 
 	(void)state;

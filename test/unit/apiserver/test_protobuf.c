@@ -132,6 +132,45 @@ static void test_access_review(void **state)
 			    "'resource':'containers'}}}");
 }
 
+static void test_roles(void **state)
+{
+	struct message rule = {.len = 0}, labels = {.len = 0}, aggregation = {.len = 0}, raw = {.len = 0}, m;
+	struct message subject = {.len = 0}, ref = {.len = 0}, binding = {.len = 0};
+
+	(void)state;
+	put_text(&rule, 1, "get");
+	put_text(&rule, 1, "list");
+	put_text(&rule, 2, ""); /* the core group */
+	put_text(&rule, 3, "secrets");
+	put_text(&rule, 4, "a");
+	put_text(&rule, 5, "/x");
+	put_entry(&labels, 1, "team", "yes");
+	put_message(&aggregation, 1, &labels);
+	put_message(&raw, 2, &rule);
+	put_message(&raw, 3, &aggregation);
+	m = envelope("rbac.authorization.k8s.io/v1", "ClusterRole", &raw);
+	assert_string_equal(
+		decoded(&m),
+		"{'apiVersion':'rbac.authorization.k8s.io/v1','kind':'ClusterRole','rules':[{'verbs':['get','list'],"
+		"'apiGroups':[''],'resources':['secrets'],'resourceNames':['a'],'nonResourceURLs':['/x']}],"
+		"'aggregationRule':{'clusterRoleSelectors':[{'matchLabels':{'team':'yes'}}]}}");
+	put_text(&subject, 1, "ServiceAccount");
+	put_text(&subject, 2, "");
+	put_text(&subject, 3, "ci");
+	put_text(&subject, 4, "team");
+	put_text(&ref, 1, "rbac.authorization.k8s.io");
+	put_text(&ref, 2, "Role");
+	put_text(&ref, 3, "r");
+	put_message(&binding, 2, &subject);
+	put_message(&binding, 3, &ref);
+	m = envelope("rbac.authorization.k8s.io/v1", "RoleBinding", &binding);
+	assert_string_equal(
+		decoded(&m),
+		"{'apiVersion':'rbac.authorization.k8s.io/v1','kind':'RoleBinding','subjects':[{'kind':'ServiceAccount',"
+		"'name':'ci','namespace':'team'}],'roleRef':{'apiGroup':'rbac.authorization.k8s.io','kind':'Role','name':"
+		"'r'}}");
+}
+
 static void test_delete_options(void **state)
 {
 	struct message conditions = {.len = 0}, raw = {.len = 0}, m;
@@ -180,8 +219,8 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEXT_TEST(test_config_map),	TEXT_TEST(test_secret),	 TEXT_TEST(test_access_review),
-		TEXT_TEST(test_delete_options), TEXT_TEST(test_refused),
+		TEXT_TEST(test_config_map), TEXT_TEST(test_secret),	    TEXT_TEST(test_access_review),
+		TEXT_TEST(test_roles),	    TEXT_TEST(test_delete_options), TEXT_TEST(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

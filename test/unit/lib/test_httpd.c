@@ -99,13 +99,15 @@ static void describe(struct httpd_request *r)
 {
 	_buf_ b = BUF_INIT(1U << 20);
 	size_t len;
-	const char *body = httpd_body(r, &len), *v;
+	const char *body = httpd_body(r, &len), *v, *name;
 
 	buf_addf(&b, "%s %s ?%s len=%zu from=%s\n", httpd_method(r), httpd_path(r), httpd_query_string(r), len,
 		 httpd_peer_address(r));
 	for (size_t i = 0; (v = httpd_query_n(r, "a", i)) != NULL; i++)
 		buf_addf(&b, "a[%zu]=<%s>\n", i, v);
 	buf_addf(&b, "b=<%s>\n", httpd_query(r, "b") ? httpd_query(r, "b") : "(absent)");
+	for (size_t i = 0; (v = httpd_header_n(r, "x-many-", i, &name)) != NULL; i++)
+		buf_addf(&b, "many: %s=<%s>\n", name, v);
 	buf_addf(&b, "x-test=<%s>\n", httpd_header(r, "X-TEST") ? httpd_header(r, "X-TEST") : "(absent)");
 	buf_addf(&b, "cn=<%s> org=<%s,%s>\n", httpd_peer_cn(r) ? httpd_peer_cn(r) : "",
 		 httpd_peer_org(r, 0) ? httpd_peer_org(r, 0) : "", httpd_peer_org(r, 1) ? httpd_peer_org(r, 1) : "");
@@ -193,11 +195,14 @@ static void test_request_reading(void **state _unused_)
 	start_with(&sv, (struct httpd_config){0});
 	t = ask(a, &sv,
 		"POST /p%2Fq/%C3%A4?a=1&b&a=%26%3d+x&&c=%41&a HTTP/1.1\r\nHost: localhost:1\r\nx-TEST:  v w\t\r\n"
-		"Content-Length: 5\r\nConnection: close\r\n\r\nhello");
+		"Content-Length: 5\r\nX-Many-A: 1\r\nX-many-a: 2\r\nX-MANY-B: 3\r\nConnection: close\r\n\r\nhello");
 	assert_int_equal(net_status(t), 200);
 	assert_non_null(strstr(t, "POST /p%2Fq/%C3%A4 ?a=1&b&a=%26%3d+x&&c=%41&a len=5 from=127.0.0.1\n"));
 	assert_non_null(strstr(t, "a[0]=<1>\na[1]=<&= x>\na[2]=<>\nb=<>\n"));
 	assert_non_null(strstr(t, "x-test=<v w"));
+	assert_non_null(strstr(t, "many: X-Many-A=<1>\n"));
+	assert_non_null(strstr(t, "many: X-many-a=<2>\n"));
+	assert_non_null(strstr(t, "many: X-MANY-B=<3>\n"));
 	assert_non_null(strstr(t, "hello"));
 	assert_non_null(strstr(t, "X-Answer: yes\r\n"));
 	assert_non_null(strstr(t, "Content-Type: text/plain\r\n"));
