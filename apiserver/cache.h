@@ -2,9 +2,9 @@
  * cache.h - the watch cache: every live object in memory, sorted, and the latest events; all reads are answered here.
  *
  * Each object's JSON text exists once; lists, watches and the event ring share it by reference. The writer applies
- * what it has committed before it acknowledges anything, so a read always sees the newest committed write. The ring
- * holds recent events (EVENTS_MAX, and OLD_BYTES_MAX of text that is only history); what is older comes from the store
- * until it is compacted, then E_EXPIRED.
+ * what it has committed before it acknowledges anything, so a read always sees the newest write committed here. The
+ * ring holds recent events (EVENTS_MAX, and OLD_BYTES_MAX of text that is only history); what is older comes from the
+ * store until it is compacted, then E_EXPIRED.
  *
  * Thread-safe; one read-write lock inside cache.c, held for memory work only. Objects handed out are references.
  */

@@ -36,7 +36,19 @@ static bool is_lost_race(int result)
 static int commit_error(const struct change *ch, int result, struct error *e)
 {
 	if (result == -E_NO_SPACE)
-		return error_set(e, E_NO_SPACE, "the store is full: free space on the apiserver's disk and try again");
+		return error_set(
+			e, E_NO_SPACE,
+			"the store is full: free space on the disk of the apiserver, or of etcd, and try again");
+	if (result == -E_TIMEOUT)
+		return error_set(
+			e, E_TIMEOUT,
+			"the store did not answer in time and may yet carry the write out: read the object again "
+			"before you try again");
+	if (result == -E_UNAVAILABLE)
+		return error_set(e, E_UNAVAILABLE,
+				 "the store does not answer, and nothing was written: try again later");
+	if (result == -E_TOO_LARGE)
+		return error_set(e, E_TOO_LARGE, "the object is larger than the store takes: make it smaller");
 	if (is_lost_race(result))
 		return error_modified(e, ch->kind, ch->name ? ch->name : "");
 	return error_set(e, -result, "the write could not be stored");
@@ -103,6 +115,19 @@ static void prepare_commit(struct change *ch)
 	};
 }
 
+/* Was it refused for a state that another apiserver may have changed by now? */
+static bool is_to_refresh(struct change *ch, int code)
+{
+	return is_lost_race(code) && ch->server->store->ops->shared && !ch->refreshed;
+}
+
+/* A commit that writes nothing and then counts as a lost race. */
+static void prepare_refresh(struct change *ch)
+{
+	ch->refreshed = true;
+	ch->commit = (struct commit){.done = committed, .user = ch};
+}
+
 /* Reads and computes. 1: a commit is prepared; 0: nothing to write; negative: refused. */
 static int compute(struct change *ch, struct error *e)
 {
@@ -115,6 +140,10 @@ static int compute(struct change *ch, struct error *e)
 	ch->action = CHANGE_NONE;
 	ch->next = NULL;
 	int code = ch->compute(ch, ch->live ? object_tree(ch->arena, ch->live) : NULL, e);
+	if (is_to_refresh(ch, code)) {
+		prepare_refresh(ch);
+		return 1;
+	}
 	if (code < 0)
 		return code;
 	if (ch->action == CHANGE_NONE || ch->dry_run)

@@ -3,7 +3,9 @@
  *
  * compute() is a function from the live object to the next one; it may run several times, on different threads, never
  * at the same time. It reports a conflict itself when its caller named a revision, so every lost race is simply run
- * again. Ownership: the change and its arena belong to the caller until done() has been called.
+ * again. Where other apiservers may write too, what it refuses because of the present state is computed again once
+ * their writes have been taken in. Ownership: the change and its arena belong to the caller until done() has been
+ * called.
  */
 #ifndef BERTH_APISERVER_CHANGE_H
 #define BERTH_APISERVER_CHANGE_H
@@ -36,7 +38,7 @@ struct change {
 	struct object *live;  /* what compute saw last; the change's reference */
 	struct object *after; /* what was stored; NULL for CHANGE_NONE and dry runs */
 	/* change.c's */
-	bool blocking, chosen_name;
+	bool blocking, chosen_name, refreshed;
 	unsigned attempts;
 	struct waiter *waiter;
 	struct commit commit;

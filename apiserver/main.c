@@ -1,7 +1,8 @@
 /*
- * main.c - berth-apiserver: serve, init, issue.
+ * main.c - berth-apiserver: serve, init, issue, migrate.
  */
 #include "apiserver/discovery.h"
+#include "apiserver/migrate.h"
 #include "apiserver/server.h"
 #include "apiserver/setup.h"
 #include "lib/arena.h"
@@ -18,9 +19,19 @@
 #define DEFAULT_STATE_DIR "/var/lib/berth/apiserver"
 
 static struct {
-	const char *state_dir, *listen, *cert, *key, *client_ca, *token_file, *node_cert, *node_key, *log_level;
+	const char *state_dir, *listen, *cert, *key, *client_ca, *token_file, *node_cert, *node_key, *log_level, *store;
 	int64_t quota, threads;
-} serve = {.state_dir = DEFAULT_STATE_DIR, .listen = "0.0.0.0:6443", .log_level = "info", .threads = 2};
+} serve = {
+	.state_dir = DEFAULT_STATE_DIR, .listen = "0.0.0.0:6443", .log_level = "info", .store = "sqlite", .threads = 2};
+
+static struct etcd_choice etcd = {.prefix = STORE_ETCD_PREFIX};
+#define ETCD_OPTIONS                                                                                               \
+	{"etcd-cacert", 0, OPT_STRING, &etcd.ca_file, "FILE", "CA of etcd's certificate (default: the system's)"}, \
+		{"etcd-cert", 0, OPT_STRING, &etcd.cert_file, "FILE", "Client certificate for etcd"},              \
+		{"etcd-key", 0, OPT_STRING, &etcd.key_file, "FILE", "Its key"},                                    \
+	{                                                                                                          \
+		"etcd-prefix", 0, OPT_STRING, &etcd.prefix, "PREFIX", "Of all keys in etcd (default: /berth)"      \
+	}
 
 static const struct option_spec serve_options[] = {
 	{"state-dir", 's', OPT_STRING, &serve.state_dir, "DIR",
@@ -36,8 +47,12 @@ static const struct option_spec serve_options[] = {
 	{"node-cert", 0, OPT_STRING, &serve.node_cert, "FILE",
 	 "Certificate shown to nodes (default: pki/node-client.crt)"},
 	{"node-key", 0, OPT_STRING, &serve.node_key, "FILE", "Its key (default: pki/node-client.key)"},
+	{"store", 0, OPT_STRING, &serve.store, "sqlite|etcd",
+	 "Where objects live (default: sqlite, in the state folder)"},
 	{"store-quota", 0, OPT_QUANTITY, &serve.quota, "BYTES",
-	 "Refuse writes beyond this size of the store (default: the disk's)"},
+	 "sqlite: refuse writes beyond this size (default: the disk's)"},
+	{"etcd-endpoints", 0, OPT_STRING, &etcd.endpoints, "URL[,URL...]", "etcd: its client URLs"},
+	ETCD_OPTIONS,
 	{"threads", 0, OPT_INT, &serve.threads, "N", "HTTP threads"},
 	{"log-level", 0, OPT_STRING, &serve.log_level, "LEVEL", "debug, info, warn or error"},
 	{0}};
@@ -46,7 +61,8 @@ static const char summary[] =
 	"Stores Berth's objects and serves them as a Kubernetes API.\n"
 	"berth-apiserver [serve] [flags]      serve the API\n"
 	"berth-apiserver init [flags]         make CA, certificates, tokens and kubeconfigs in a state folder\n"
-	"berth-apiserver issue node|gateway NAME [flags]   make credentials for one more component\n";
+	"berth-apiserver issue node|gateway NAME [flags]   make credentials for one more component\n"
+	"berth-apiserver migrate [flags]      copy all objects to another, empty store\n";
 
 /* ---- serve ---- */
 
@@ -86,6 +102,21 @@ static void prepare_process(void)
 	mallopt(M_ARENA_MAX, 2); /* objects live long and move between threads: more arenas only scatter them */
 }
 
+static int open_store(struct arena *a, struct store **ret, struct error *e)
+{
+	struct store_sqlite_options opt = {.path = in_state_dir(a, NULL, "store.db"), .max_bytes = serve.quota};
+
+	if (streq(serve.store, "sqlite") && etcd.endpoints)
+		return error_set(e, E_BAD_REQUEST, "--etcd-endpoints goes with --store etcd");
+	if (streq(serve.store, "sqlite"))
+		return store_sqlite_open(&opt, ret, e);
+	if (!streq(serve.store, "etcd"))
+		return error_set(e, E_BAD_REQUEST, "--store: \"%s\" is neither sqlite nor etcd", serve.store);
+	if (serve.quota)
+		return error_set(e, E_BAD_REQUEST, "--store-quota is for sqlite; etcd has --quota-backend-bytes");
+	return migrate_open_etcd(&etcd, ret, e);
+}
+
 /* Paths in a are used as long as the server lives. */
 static int open_everything(struct arena *a, struct server **ret, struct error *e)
 {
@@ -100,7 +131,6 @@ static int open_everything(struct arena *a, struct server **ret, struct error *e
 			     .key_file = in_state_dir(a, serve.node_key, "pki/node-client.key")},
 		.threads = serve.threads,
 	};
-	struct store_sqlite_options store_opt = {.path = in_state_dir(a, NULL, "store.db"), .max_bytes = serve.quota};
 	struct store *store;
 	int code;
 
@@ -110,7 +140,7 @@ static int open_everything(struct arena *a, struct server **ret, struct error *e
 				 "no certificate at %s; run `berth-apiserver init --state-dir %s --address IP` first",
 				 opt.cert_file, serve.state_dir);
 	if ((code = dir_make(serve.state_dir, 0700, e)) < 0 || (code = kind_table_init(e)) < 0 ||
-	    (code = discovery_init(e)) < 0 || (code = store_sqlite_open(&store_opt, &store, e)) < 0)
+	    (code = discovery_init(e)) < 0 || (code = open_store(a, &store, e)) < 0)
 		return code;
 	return server_start(store, &opt, ret, e);
 }
@@ -186,12 +216,44 @@ static int run_setup(int argc, char **argv,
 	return code == -E_BAD_REQUEST ? 2 : 1;
 }
 
+/* ---- migrate ---- */
+
+static const char *migrate_from, *migrate_to;
+static const struct option_spec migrate_options[] = {
+	{"from", 0, OPT_STRING, &migrate_from, "STORE", "Where the objects are: sqlite:PATH or etcd:URL[,URL...]"},
+	{"to", 0, OPT_STRING, &migrate_to, "STORE", "Where they go; must be empty. No apiserver may run on either"},
+	ETCD_OPTIONS,
+	{0}};
+
+static int run_migrate(int argc, char **argv)
+{
+	struct error e;
+	size_t count;
+
+	if (man_wanted(argc, argv)) {
+		man_print(PROGRAM " migrate", "--from STORE --to STORE [flags]",
+			  "Copies all objects to another, empty store.", migrate_options);
+		return 0;
+	}
+	options_parse_or_exit(PROGRAM " migrate", "berth-apiserver migrate --from STORE --to STORE [flags]\n",
+			      migrate_options, argc, argv);
+	log_init("apiserver", LOG_WARN);
+	int code = migrate(migrate_from, migrate_to, &etcd, &count, &e);
+	if (code == 0)
+		printf("%zu objects copied\n", count);
+	else
+		fail(&e);
+	return code == 0 ? 0 : code == -E_BAD_REQUEST ? 2 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && streq(argv[1], "init"))
 		return run_setup(argc - 1, argv + 1, setup_init);
 	if (argc > 1 && streq(argv[1], "issue"))
 		return run_setup(argc - 1, argv + 1, setup_issue);
+	if (argc > 1 && streq(argv[1], "migrate"))
+		return run_migrate(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "serve"))
 		return run_serve(argc - 1, argv + 1);
 	return run_serve(argc, argv);

@@ -120,39 +120,19 @@ static int64_t head_revision(struct sqlite_store *s, const char *key)
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? revision : -rc;
 }
 
-static struct chunk *value_with_revision(const struct store_write *w, int64_t revision)
-{
-	char digits[24];
-	size_t n = (size_t)snprintf(digits, sizeof(digits), "%" PRId64, revision);
-	char *text = xmalloc(w->len + n);
-
-	memcpy(text, w->value, w->revision_at);
-	memcpy(text + w->revision_at, digits, n);
-	memcpy(text + w->revision_at + n, w->value + w->revision_at, w->len - w->revision_at);
-	return chunk_take(text, w->len + n);
-}
-
 /* Tries one write inside the transaction; a condition that does not hold goes to w->result. Returns SQLite's code. */
 static int commit_one(struct sqlite_store *s, struct store_write *w, int64_t revision)
 {
-	int64_t head = head_revision(s, w->key);
+	int64_t head = head_revision(s, w->key), required = w->require ? head_revision(s, w->require) : 0;
 
-	if (head < 0)
-		return (int)-head;
-	if (w->require) {
-		int64_t required = head_revision(s, w->require);
-		if (required < 0)
-			return (int)-required;
-		if (required == 0) {
-			w->result = -E_NOT_FOUND;
-			return SQLITE_OK;
-		}
-	}
-	if (head != w->expect) {
-		w->result = w->expect == STORE_ABSENT ? -E_ALREADY_EXISTS : head ? -E_CONFLICT : -E_NOT_FOUND;
+	if (head < 0 || required < 0)
+		return (int)-(head < 0 ? head : required);
+	w->result = store_judge(w, head, required > 0);
+	if (w->result)
 		return SQLITE_OK;
-	}
-	struct chunk *stored = value_with_revision(w, revision);
+	size_t len;
+	char *text = store_value(w, revision, 0, &len);
+	struct chunk *stored = chunk_take(text, len);
 	sqlite3_stmt *q = s->sql[SQL_INSERT];
 	sqlite3_bind_int64(q, 1, revision);
 	sqlite3_bind_text(q, 2, w->key, -1, SQLITE_STATIC);
@@ -222,11 +202,6 @@ static void entry_from_row(sqlite3_stmt *q, struct store_entry *ret)
 	};
 }
 
-static int expired(int64_t asked, int64_t compacted, struct error *e)
-{
-	return error_set(e, E_EXPIRED, "too old resource version: %" PRId64 " (%" PRId64 ")", asked, compacted);
-}
-
 /* Steps through a bound query. with_old: the columns of SQL_HISTORY. */
 static int walk(struct sqlite_store *s, sqlite3_stmt *q, bool with_old, store_visit *visit, void *user, struct error *e)
 {
@@ -260,7 +235,7 @@ static int sqlite_range(struct store *base, const char *prefix, const char *afte
 		end[n - 1]++; /* prefixes end with '/', so this cannot overflow */
 	pthread_mutex_lock(&s->lock);
 	if (revision && revision < s->compacted) {
-		ret = expired(revision, s->compacted, e);
+		ret = store_expired(revision, s->compacted, e);
 	} else {
 		sqlite3_stmt *q = s->sql[SQL_RANGE];
 		sqlite3_bind_text(q, 1, after ? after : prefix, -1, SQLITE_STATIC);
@@ -281,7 +256,7 @@ static int sqlite_history(struct store *base, int64_t after, int64_t until, stor
 
 	pthread_mutex_lock(&s->lock);
 	if (after < s->compacted) {
-		ret = expired(after, s->compacted, e);
+		ret = store_expired(after, s->compacted, e);
 	} else {
 		sqlite3_bind_int64(s->sql[SQL_HISTORY], 1, after);
 		sqlite3_bind_int64(s->sql[SQL_HISTORY], 2, until);
@@ -357,6 +332,33 @@ static int sqlite_compact(struct store *base, int64_t revision, struct error *e)
 	return ret;
 }
 
+static int sqlite_advance(struct store *base, int64_t revision, struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)base;
+	int ret = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (revision <= s->revision) {
+		ret = error_set(e, E_CONFLICT, "the store is at revision %" PRId64 " already", s->revision);
+	} else {
+		ret = compact_step(s, revision, e);
+		if (ret == 0)
+			s->revision = revision;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+/* The file is this process's alone: there is nobody to follow. */
+static void sqlite_follow(struct store *base _unused_, const struct store_follower *f _unused_)
+{
+}
+
+static int sqlite_catch_up(struct store *base _unused_, bool must _unused_, struct error *e _unused_)
+{
+	return 0;
+}
+
 /* ---- open and close ---- */
 
 static void sqlite_close(struct store *base)
@@ -378,6 +380,9 @@ static const struct store_ops sqlite_ops = {
 	.range = sqlite_range,
 	.history = sqlite_history,
 	.compact = sqlite_compact,
+	.advance = sqlite_advance,
+	.follow = sqlite_follow,
+	.catch_up = sqlite_catch_up,
 };
 
 static int open_error(struct sqlite_store *s, int rc, const char *path, struct error *e)

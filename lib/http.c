@@ -345,12 +345,16 @@ int http_do(struct http_client *c, const struct http_request *req, struct arena 
 	    struct error *e)
 {
 	struct exchange x = {.easy = c->easy, .a = a};
+	long sent = 0;
 	CURLcode rc;
 	int r = 0;
 
 	curl_easy_reset(c->easy); /* keeps the connections */
 	exchange_setup(&x, req);
 	rc = curl_easy_perform(c->easy);
+	curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &sent);
+	if (req->ret_sent && sent > 0)
+		*req->ret_sent = true;
 	if (rc != CURLE_OK)
 		r = exchange_error(&x, rc, e);
 	else

@@ -44,6 +44,9 @@ struct http_request {
 	 * that code; fill e. */
 	int (*sink)(void *user, const void *data, size_t len, struct error *e);
 	void *sink_user;
+	/* When set: true as soon as any of the request may have reached the server, so that a failed call may still
+	 * have had its effect there. Never set to false. Blocking calls only. */
+	bool *ret_sent;
 };
 
 struct http_response {

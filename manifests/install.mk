@@ -5,7 +5,7 @@ SHARE   = $(DESTDIR)$(PREFIX)/share
 UNITS   = $(DESTDIR)/etc/systemd/system
 
 # Commands of a daemon that have flags of their own: their parts follow its own in its page.
-MAN_COMMANDS_berth-apiserver := init issue
+MAN_COMMANDS_berth-apiserver := init issue migrate
 MAN_COMMANDS_berth-agent     := image cleanup
 MAN_COMMANDS_berth-gateway   := stop
 MAN_PAGES := $(foreach p,$(notdir $(PROGRAMS)),$(B)/man/$(p).$(if $(filter berthctl,$(p)),1,8))

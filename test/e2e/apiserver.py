@@ -17,9 +17,12 @@ BIN = pathlib.Path(os.environ.get("O", ROOT / "build")) / os.environ.get("BUILD"
 
 
 class Apiserver:
-    def __init__(self, folder):
+    def __init__(self, folder, args=(), state=None):
+        """args: more flags of serve. state: another apiserver's state folder, to share its credentials and its etcd."""
         self.folder = pathlib.Path(folder)
-        self.state = self.folder / "state"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.state = state or self.folder / "state"
+        self.args = args
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.kubeconfig = self.state / "admin.kubeconfig"
@@ -31,8 +34,10 @@ class Apiserver:
             subprocess.run([program, "init", "--state-dir", self.state, "--address", "127.0.0.1", "--port", str(self.port)],
                            check=True, timeout=60)
         self.log = open(self.folder / "apiserver.log", "ab")
-        self.process = subprocess.Popen([program, "serve", "--state-dir", self.state, "--listen", f"127.0.0.1:{self.port}"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([program, "serve", "--state-dir", self.state, "--listen", f"127.0.0.1:{self.port}",
+                                         *self.args],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        start_new_session=True)
         until("the apiserver to be ready", self._is_ready, 30, 0.05)
 
     def _is_ready(self):

@@ -1,5 +1,6 @@
 """Fixtures that several end-to-end tests share."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -8,16 +9,21 @@ import pytest
 
 from apiserver import Apiserver, Kubectl, kubectls
 from cluster import Cluster, vm_processes
+from etcd import Etcd
 
 
 @pytest.fixture(scope="module")
 def apiserver(tmp_path_factory):
-    server = Apiserver(tmp_path_factory.mktemp("apiserver"))
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    """On the store that STORE names: sqlite (the default) or etcd."""
+    folder = tmp_path_factory.mktemp("apiserver")
+    store = os.environ.get("STORE", "sqlite")
+    with Etcd(folder / "etcd") if store == "etcd" else contextlib.nullcontext() as etcd:
+        server = Apiserver(folder, ("--store", store, *(("--etcd-endpoints", etcd.url) if etcd else ())))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 /*
- * test_store.c - the SQLite store: compare-and-swap, revisions, ranges, history, compaction, a full store, kill -9.
+ * test_store.c - one suite for both stores, SQLite and a real etcd: compare-and-swap, revisions, ranges, history,
+ * compaction, advancing, kill -9; and what only one of them has. test_store_etcd.c has what etcd adds.
  */
 #include "apiserver/store.h"
 #include "lib/fsutil.h"
+#include "test/unit/apiserver/etcd_fixture.h"
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -15,8 +17,11 @@
 #define VALUE_AT 6
 
 static char dir[64], path[96];
+static struct etcd etcd; /* one for all tests, each under a prefix of its own */
+static bool in_etcd;
+static unsigned tests_begun;
 
-static struct store *open_store(int64_t max_bytes)
+static struct store *open_sqlite(int64_t max_bytes)
 {
 	struct store_sqlite_options opt = {.path = path, .max_bytes = max_bytes};
 	struct store *s;
@@ -27,12 +32,31 @@ static struct store *open_store(int64_t max_bytes)
 	return s;
 }
 
+static struct store *open_etcd(void)
+{
+	const char *endpoint = etcd.url;
+	_free_ char *prefix = xasprintf("/test/%u", tests_begun);
+	struct store_etcd_options opt = {.endpoints = &endpoint, .endpoint_count = 1, .prefix = prefix};
+	struct store *s;
+	struct error e;
+
+	if (store_etcd_open(&opt, &s, &e) < 0)
+		fail_msg("open: %s", e.text);
+	return s;
+}
+
+static struct store *open_store(void)
+{
+	return in_etcd ? open_etcd() : open_sqlite(0);
+}
+
 static int setup(void **state)
 {
+	tests_begun++;
 	snprintf(dir, sizeof(dir), "/tmp/berth-test-store-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/store.db", dir);
-	*state = open_store(0);
+	*state = open_store();
 	return 0;
 }
 
@@ -40,6 +64,21 @@ static int teardown(void **state)
 {
 	store_close(*state);
 	return tree_remove(dir, NULL);
+}
+
+static int group_setup_etcd(void **state)
+{
+	(void)state;
+	in_etcd = true;
+	etcd_begin(&etcd, NULL);
+	return 0;
+}
+
+static int group_teardown_etcd(void **state)
+{
+	(void)state;
+	etcd_end(&etcd);
+	return 0;
 }
 
 static struct store_write put(const char *key, int64_t expect)
@@ -67,7 +106,7 @@ static int64_t commit(struct store *s, struct store_write w)
 }
 
 struct seen {
-	char text[4096];
+	char text[8192];
 	int stop_after, count;
 };
 
@@ -76,11 +115,23 @@ static int see(void *user, const struct store_entry *entry)
 	struct seen *seen = user;
 	size_t n = strlen(seen->text);
 
+	assert_true(n < sizeof(seen->text));
 	snprintf(seen->text + n, sizeof(seen->text) - n, "%s@%lld%s ", entry->key, (long long)entry->revision,
 		 entry->deleted	   ? "-"
 		 : entry->previous ? "~"
 				   : "+");
 	return ++seen->count == seen->stop_after ? 7 : 0;
+}
+
+/* "new(old) " of each. */
+static int see_values(void *user, const struct store_entry *entry)
+{
+	char *text = user;
+	size_t n = strlen(text);
+
+	snprintf(text + n, 256 - n, "%.*s(%.*s) ", (int)entry->len, entry->value, (int)entry->old_len,
+		 entry->old ? entry->old : "");
+	return 0;
 }
 
 static void assert_range(struct store *s, const char *prefix, const char *after, int64_t revision, size_t limit,
@@ -195,6 +246,75 @@ static void test_compaction(void **state)
 	assert_int_equal(s->ops->range(s, "", NULL, 2, 0, see, &seen, NULL), -E_EXPIRED);
 }
 
+static void test_history_with_what_was_replaced(void **state)
+{
+	struct store *s = *state;
+	char text[256] = "";
+
+	commit(s, put("a", STORE_ABSENT));
+	commit(s, put("a", 1));
+	commit(s, drop("a", 2));
+	commit(s, put("a", STORE_ABSENT));
+	assert_int_equal(s->ops->history(s, 0, 9, see_values, text, NULL), 0);
+	assert_string_equal(
+		text, "{\"v\":\"1\"}() {\"v\":\"2\"}({\"v\":\"1\"}) {\"v\":\"3\"}({\"v\":\"2\"}) {\"v\":\"4\"}() ");
+}
+
+static int count_visit(void *user, const struct store_entry *entry)
+{
+	(void)entry;
+	++*(size_t *)user;
+	return 0;
+}
+
+/* More than one transaction, page and scan take. */
+static void test_many_at_once(void **state)
+{
+	enum { MANY = 1800, ACCEPTED = MANY / 3 * 2 };
+	static struct store_write writes[MANY];
+	static char keys[MANY][16];
+	struct store_write *all[MANY];
+	struct store *s = *state;
+	size_t count = 0;
+
+	for (size_t i = 0; i < MANY; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k/%04zu", i);
+		writes[i] = put(keys[i], i % 3 == 2 ? 77 : STORE_ABSENT); /* every third is refused */
+		all[i] = &writes[i];
+	}
+	assert_int_equal(s->ops->commit(s, all, MANY, NULL), 0);
+	for (size_t i = 0, revision = 0; i < MANY; i++) {
+		assert_int_equal(writes[i].result, i % 3 == 2 ? -E_NOT_FOUND : 0);
+		if (i % 3 != 2)
+			assert_int_equal(writes[i].revision, ++revision);
+		chunk_unref(writes[i].stored);
+	}
+	store_close(s);
+	*state = s = open_store();
+	assert_int_equal(s->ops->revision(s), ACCEPTED);
+	assert_int_equal(s->ops->range(s, "k/", NULL, 0, 0, count_visit, &count, NULL), 0);
+	assert_int_equal(count, ACCEPTED);
+	assert_int_equal(s->ops->history(s, 10, INT64_MAX, count_visit, &count, NULL), 0);
+	assert_int_equal(count, 2 * ACCEPTED - 10);
+	assert_range(s, "k/", "k/0150", 200, 2, "k/0151@102+ k/0153@103+ ");
+}
+
+static void test_advance(void **state)
+{
+	struct store *s = *state;
+	struct seen seen = {0};
+
+	assert_int_equal(s->ops->advance(s, 50, NULL), 0);
+	assert_int_equal(s->ops->revision(s), 50);
+	assert_int_equal(s->ops->history(s, 49, 99, see, &seen, NULL), -E_EXPIRED);
+	assert_int_equal(s->ops->advance(s, 50, NULL), -E_CONFLICT);
+	assert_int_equal(commit(s, put("a", STORE_ABSENT)), 51);
+	assert_history(s, 50, "a@51+ ");
+	store_close(s);
+	*state = s = open_store();
+	assert_int_equal(s->ops->revision(s), 51);
+}
+
 static void test_revision_survives_compacted_deletion(void **state)
 {
 	struct store *s = *state;
@@ -203,7 +323,7 @@ static void test_revision_survives_compacted_deletion(void **state)
 	commit(s, drop("a", 1));
 	assert_int_equal(s->ops->compact(s, 99, NULL), 0);
 	store_close(s);
-	*state = s = open_store(0);
+	*state = s = open_store();
 	assert_int_equal(s->ops->revision(s), 2);
 	assert_int_equal(commit(s, put("a", STORE_ABSENT)), 3);
 }
@@ -226,7 +346,7 @@ static void test_full_store_refuses_and_recovers(void **state)
 	char key[32];
 
 	store_close(s);
-	*state = s = open_store(2 << 20);
+	*state = s = open_sqlite(2 << 20);
 	memset(big, 'x', sizeof(big));
 	for (int i = 0; i < 20; i++) {
 		struct store_write w = {.key = key, .value = big, .len = sizeof(big)};
@@ -238,7 +358,7 @@ static void test_full_store_refuses_and_recovers(void **state)
 	assert_int_equal(refused, -E_NO_SPACE);
 	revision = s->ops->revision(s);
 	store_close(s);
-	*state = s = open_store(0);
+	*state = s = open_store();
 	assert_int_equal(s->ops->revision(s), revision);
 	assert_int_equal(commit(s, put("after", STORE_ABSENT)), revision + 1);
 }
@@ -260,7 +380,7 @@ static void test_damaged_file_is_reported(void **state)
 /* Writes for ever and says each revision it was acknowledged. */
 static void write_until_killed(int out)
 {
-	struct store *s = open_store(0);
+	struct store *s = open_store();
 	char key[32];
 
 	for (int i = 0;; i++) {
@@ -289,7 +409,7 @@ static void test_kill_loses_nothing_acknowledged(void **state)
 		last = revision;
 	waitpid(child, &status, 0);
 	close(pipes[0]);
-	struct store *s = *state = open_store(0);
+	struct store *s = *state = open_store();
 	assert_true(last >= 200);
 	assert_true(s->ops->revision(s) >= last);
 	struct seen seen = {.stop_after = (int)last};
@@ -298,21 +418,22 @@ static void test_kill_loses_nothing_acknowledged(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+#define COMMON                                                                                                        \
+	TEST(test_compare_and_swap), TEST(test_batch_sees_itself), TEST(test_required_key),                           \
+		TEST(test_range_at_revision), TEST(test_history_and_stop), TEST(test_history_with_what_was_replaced), \
+		TEST(test_compaction), TEST(test_many_at_once), TEST(test_advance),                                   \
+		TEST(test_revision_survives_compacted_deletion), TEST(test_kill_loses_nothing_acknowledged)
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_compare_and_swap),
-		TEST(test_batch_sees_itself),
-		TEST(test_required_key),
-		TEST(test_range_at_revision),
-		TEST(test_history_and_stop),
-		TEST(test_compaction),
-		TEST(test_revision_survives_compacted_deletion),
+	const struct CMUnitTest in_sqlite[] = {
+		COMMON,
 		TEST(test_second_process_is_refused),
 		TEST(test_full_store_refuses_and_recovers),
 		TEST(test_damaged_file_is_reported),
-		TEST(test_kill_loses_nothing_acknowledged),
 	};
+	const struct CMUnitTest with_etcd[] = {COMMON};
+	int failed = cmocka_run_group_tests_name("sqlite", in_sqlite, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("etcd", with_etcd, group_setup_etcd, group_teardown_etcd);
 }

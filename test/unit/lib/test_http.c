@@ -207,13 +207,17 @@ static void test_errors(void **state _unused_)
 	assert_int_equal(res.status, 404);
 	assert_true(res.body_len > 0);
 
-	q = (struct http_request){.url = url(a, &sv, "/park"), .timeout_ms = 50};
+	bool sent = false;
+	q = (struct http_request){.url = url(a, &sv, "/park"), .timeout_ms = 50, .ret_sent = &sent};
 	assert_int_equal(http_do(c, &q, a, &res, &e), -E_TIMEOUT);
+	assert_true(sent);
 	net_wait(atomic_load(&sv.parked));
 	httpd_reply(sv.r, 200, NULL, "", 0);
 	httpd_stop(sv.h);
-	q = (struct http_request){.url = url(a, &sv, "/a")};
+	sent = false;
+	q = (struct http_request){.url = url(a, &sv, "/a"), .ret_sent = &sent};
 	assert_int_equal(http_do(c, &q, a, &res, &e), -E_UNAVAILABLE);
+	assert_false(sent);
 	assert_non_null(strstr(e.text, "127.0.0.1:"));
 	q.url = "gopher://127.0.0.1/";
 	assert_int_equal(http_do(c, &q, a, &res, &e), -E_BAD_REQUEST);
