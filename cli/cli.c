@@ -17,6 +17,8 @@ const struct command commands[] = {
 	{"exec", "INSTANCE -- COMMAND [ARG...]", "Run a command inside an instance's VM", cmd_exec, cmd_exec_options},
 	{"wait", "TYPE/NAME... --for=WHAT", "Wait until objects reach a state", cmd_wait, cmd_wait_options},
 	{"top", "[nodes | instances]", "Show what nodes and instances use", cmd_top, NULL},
+	{"explain", "placement INSTANCE", "Show why an instance runs where it runs", cmd_explain, cmd_explain_options},
+	{"why-not", "INSTANCE | CONTAINER", "Show what keeps instances from running", cmd_why_not, cmd_explain_options},
 	{"completion", "bash | zsh | fish", "Print a completion script for a shell", cmd_completion, NULL},
 	{"version", "", "Print the versions of client and server", cmd_version, NULL},
 	{0},

@@ -56,10 +56,12 @@ int cmd_logs(struct cli *c, int argc, char **argv, struct error *e);
 int cmd_exec(struct cli *c, int argc, char **argv, struct error *e);
 int cmd_wait(struct cli *c, int argc, char **argv, struct error *e);
 int cmd_top(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_explain(struct cli *c, int argc, char **argv, struct error *e);
+int cmd_why_not(struct cli *c, int argc, char **argv, struct error *e);
 int cmd_completion(struct cli *c, int argc, char **argv, struct error *e);
 int cmd_version(struct cli *c, int argc, char **argv, struct error *e);
 
 extern const struct option_spec cmd_get_options[], cmd_apply_options[], cmd_deploy_options[], cmd_build_options[],
-	cmd_delete_options[], cmd_logs_options[], cmd_exec_options[], cmd_wait_options[];
+	cmd_delete_options[], cmd_logs_options[], cmd_exec_options[], cmd_wait_options[], cmd_explain_options[];
 
 #endif

@@ -10,6 +10,8 @@
 
 #define TYPES "containers instances revisions images locations routes nodes namespaces secrets configmaps events leases"
 #define NAMES "berthctl get %s -o name 2>/dev/null | sed 's#.*/##'"
+/* What why-not takes: instance/NAME and container/NAME. */
+#define TYPED_NAMES "berthctl get instances,containers -o name 2>/dev/null | sed 's#\\.berth\\.dev/#/#'"
 
 static void print_words(void)
 {
@@ -46,7 +48,9 @@ static void print_bash(const struct option_spec *global)
 	printf("  esac\n"
 	       "  case \"$cur\" in -*) COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\")); return ;; esac\n"
 	       "  case \"$cmd:$COMP_CWORD\" in\n"
-	       "  logs:*|exec:2) COMPREPLY=($(compgen -W \"$(" NAMES ")\" -- \"$cur\")) ;;\n",
+	       "  explain:2) COMPREPLY=($(compgen -W 'placement' -- \"$cur\")) ;;\n"
+	       "  why-not:2) COMPREPLY=($(compgen -W \"$(" TYPED_NAMES ")\" -- \"$cur\")) ;;\n"
+	       "  logs:*|exec:2|explain:3) COMPREPLY=($(compgen -W \"$(" NAMES ")\" -- \"$cur\")) ;;\n",
 	       "instances");
 	printf("  get:2|describe:2|delete:2|wait:2) COMPREPLY=($(compgen -W '" TYPES "' -- \"$cur\")) ;;\n"
 	       "  get:*|describe:*|delete:*) COMPREPLY=($(compgen -W \"$(" NAMES ")\" -- \"$cur\")) ;;\n",
@@ -84,7 +88,9 @@ static void print_zsh(const struct option_spec *global)
 	printf("  esac\n"
 	       "  if [[ $words[CURRENT] == -* ]]; then compadd -- ${=flags}; return; fi\n"
 	       "  case $words[2]:$CURRENT in\n"
-	       "  logs:*|exec:3) compadd -- ${(f)\"$(" NAMES ")\"} ;;\n",
+	       "  explain:3) compadd -- placement ;;\n"
+	       "  why-not:3) compadd -- ${(f)\"$(" TYPED_NAMES ")\"} ;;\n"
+	       "  logs:*|exec:3|explain:4) compadd -- ${(f)\"$(" NAMES ")\"} ;;\n",
 	       "instances");
 	printf("  get:3|describe:3|delete:3|wait:3) compadd -- " TYPES " ;;\n"
 	       "  get:*|describe:*|delete:*) compadd -- ${(f)\"$(" NAMES ")\"} ;;\n",
@@ -120,7 +126,10 @@ static void print_fish(struct cli *c, const struct option_spec *global)
 		print_fish_flags(arena_printf(c->arena, "-n '__fish_seen_subcommand_from %s'", k->name), k->options);
 	}
 	print_fish_flags("", global);
-	printf("complete -c berthctl -n '__fish_seen_subcommand_from logs exec' -a '(berthctl get instances -o name 2>/dev/null "
+	printf("complete -c berthctl -n '__fish_seen_subcommand_from explain' -a placement\n"
+	       "complete -c berthctl -n '__fish_seen_subcommand_from why-not' -a '(berthctl get instances,containers -o "
+	       "name 2>/dev/null | string replace \".berth.dev\" \"\")'\n");
+	printf("complete -c berthctl -n '__fish_seen_subcommand_from logs exec explain' -a '(berthctl get instances -o name 2>/dev/null "
 	       "| string replace -r \".*/\" \"\")'\n"
 	       "complete -c berthctl -n '__fish_seen_subcommand_from get describe delete wait' -a '" TYPES "'\n");
 }

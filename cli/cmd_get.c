@@ -1,15 +1,14 @@
 /*
  * cmd_get.c - berthctl get: lists and single objects, as a table, JSON, YAML or names; --watch; --raw.
  */
+#include "cli/print.h"
 #include "cli/resource.h"
 #include "cli/table.h"
 #include "lib/codec.h"
-#include "lib/yaml.h"
 
 #include <stdio.h>
 
 #define TABLE_ACCEPT "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-#define OUTPUT_MAX (1024U * 1024 * 1024)
 #define WATCH_LINE_MAX (4U * 1024 * 1024)
 
 static struct {
@@ -65,19 +64,11 @@ static void hide_managed_fields(struct json *o)
 		json_unset(json_get(json_item(json_get(o, "items"), i), "metadata"), "managedFields");
 }
 
-static void print_object(struct json *o)
+static void print_document(struct json *o)
 {
-	_buf_ out = BUF_INIT(OUTPUT_MAX);
-
 	if (!opt.managed_fields)
 		hide_managed_fields(o);
-	if (streq(opt.output, "json")) {
-		json_write(o, JSON_PRETTY, &out);
-		buf_addc(&out, '\n');
-	} else {
-		yaml_write(o, &out);
-	}
-	fwrite(out.data, 1, out.len, stdout);
+	print_object(o, opt.output);
 }
 
 static void print_names(struct cli *c, const struct kube_resource *r, const struct json *o)
@@ -149,7 +140,7 @@ static void print_event(struct watch *w, const struct json *event)
 		if (streq(opt.output, "name"))
 			print_names(w->cli, w->resource, o);
 		else
-			print_object(o);
+			print_document(o);
 		return;
 	}
 	if (json_count(json_get(o, "columnDefinitions")))
@@ -225,7 +216,7 @@ static int show(struct cli *c, const struct target *t, size_t index, size_t coun
 		if (streq(opt.output, "name"))
 			print_names(c, &t->resource, o);
 		else
-			print_object(o);
+			print_document(o);
 	} else if (!t->name && !json_count(json_get(o, "rows"))) {
 		fprintf(stderr,
 			resource_namespace(c, &t->resource) && !opt.all ? "No %s in namespace %s.\n" : "No %s.\n",

@@ -3,8 +3,8 @@
 -- haproxy.cfg sets BERTH_RESOLVER, the resolver's socket, and BERTH_WAKE_TIMEOUT, how long a request may wait, in
 -- seconds. One copy per thread. The resolver (gateway/resolver.c) is asked with one line and answers with one line:
 --
---     resolve <key>            → ok <address>
---     retry <key> <address>    → err <status> <seconds to retry after, 0: none> <reason> <message>
+--     resolve <key> <client>    → ok <address>
+--     retry <key> <address>     → err <status> <seconds to retry after, 0: none> <reason> <message>
 --
 -- The key is <namespace>/<container>/<ID, percent-encoded>. Bodies are neither read nor kept while a request waits. A
 -- client that goes away ends its wait at once (option abortonclose). A resolver that is away for a moment, as during
@@ -73,7 +73,7 @@ core.register_action("berth_resolve", {"http-req"}, function(txn)
 		return refuse(txn, 400, 0, "InvalidID",
 			"the request carries no ID where its Route looks for one, or a malformed one")
 	end
-	local address = resolve(txn, "resolve " .. txn:get_var("txn.key"), core.now().sec + wake_timeout)
+	local address = resolve(txn, "resolve " .. txn:get_var("txn.key") .. " " .. (txn.f:src() or ""), core.now().sec + wake_timeout)
 	if address then txn:set_var("txn.addr", address) end
 end, 0)
 

@@ -3,6 +3,7 @@
  */
 #include "gateway/config.h"
 
+#include "gateway/clients.h"
 #include "lib/fsutil.h"
 #include "lib/naming.h"
 
@@ -120,6 +121,13 @@ int gateway_config_finish(struct gateway_config *c, struct arena *a, struct erro
 		return error_set(e, E_BAD_REQUEST, "--name %s: lower case letters, digits, '-' and '.' only", c->name);
 	if (!c->url)
 		c->url = arena_printf(a, "http://%s", c->listen);
+	for (size_t i = 0; i < c->trusted_proxies.count; i++) {
+		struct client_net net;
+
+		r = client_net_parse(c->trusted_proxies.items[i], &net, e);
+		if (r)
+			return error_prefix(e, "--trusted-proxy");
+	}
 	if (c->wake_timeout_ms < 1000 || c->wake_timeout_ms > 3600000)
 		return error_set(e, E_BAD_REQUEST, "--wake-timeout has to lie between 1s and 1h");
 	if (c->drain_timeout_ms < 0 || c->max_waiting < 1 || c->threads < 0 || c->threads > 64)

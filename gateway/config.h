@@ -11,15 +11,17 @@
 
 #include "lib/arena.h"
 #include "lib/error.h"
+#include "lib/options.h"
 
 struct gateway_config {
 	/* flags */
 	const char *kubeconfig, *location, *name, *listen, *url, *address, *state_dir, *haproxy, *metrics_listen,
 		*haproxy_metrics_listen, *log_level;
-	int64_t wake_timeout_ms;  /* how long a request waits for its instance */
-	int64_t drain_timeout_ms; /* how long requests may finish after SIGTERM */
-	int64_t max_waiting;	  /* requests held at a time */
-	int64_t threads;	  /* of HAProxy, 0: one per core */
+	struct option_list trusted_proxies; /* networks whose X-Forwarded-For is believed */
+	int64_t wake_timeout_ms;	    /* how long a request waits for its instance */
+	int64_t drain_timeout_ms;	    /* how long requests may finish after SIGTERM */
+	int64_t max_waiting;		    /* requests held at a time */
+	int64_t threads;		    /* of HAProxy, 0: one per core */
 	/* derived */
 	const char *run_dir; /* sockets */
 	const char *config_file, *candidate_file, *lua_file, *log_file, *pid_file, *lock_file;

@@ -3,6 +3,7 @@
  */
 #include "gateway/gateway.h"
 
+#include "gateway/clients.h"
 #include "gateway/haproxy_cfg.h"
 #include "gateway/haproxy_process.h"
 #include "gateway/lua.h"
@@ -32,6 +33,8 @@ struct gateway {
 	struct kube *kube;
 	struct instance_table *instances;
 	struct kube_informer *containers, *routes, *instance_informer;
+	struct kube_informer *locations; /* only behind trusted proxies */
+	struct clients *clients;
 	struct runtime *rt;
 	struct haproxy_process *haproxy;
 	struct maps *maps;
@@ -53,7 +56,7 @@ static bool is_synced(void *user)
 	const struct gateway *g = user;
 
 	return kube_informer_synced(g->containers) && kube_informer_synced(g->routes) &&
-	       kube_informer_synced(g->instance_informer);
+	       kube_informer_synced(g->instance_informer) && (!g->locations || kube_informer_synced(g->locations));
 }
 
 static const struct json *find_container(void *user, const char *ns, const char *name)
@@ -61,6 +64,13 @@ static const struct json *find_container(void *user, const char *ns, const char 
 	const struct gateway *g = user;
 
 	return kube_informer_get(g->containers, ns, name);
+}
+
+static const char *find_near(void *user, const char *client)
+{
+	const struct gateway *g = user;
+
+	return clients_find(g->clients, client);
 }
 
 /* A write of the resolver was answered; it goes on by itself. */
@@ -108,6 +118,8 @@ static char *render(const struct gateway *g, const struct route_shape *shape)
 				     .admin_socket = c->admin_socket,
 				     .resolver_socket = c->resolver_socket,
 				     .again_socket = c->again_socket,
+				     .trusted_proxies = c->trusted_proxies.items,
+				     .trusted_proxy_count = c->trusted_proxies.count,
 				     .wake_timeout_ms = c->wake_timeout_ms,
 				     .threads = c->threads,
 				     .max_connections = max_connections()};
@@ -284,6 +296,20 @@ static void on_instance(void *user, enum kube_event ev, _unused_ const struct js
 	resolver_instance_changed(g->resolver, key);
 }
 
+static void on_location(void *user, enum kube_event ev, _unused_ const struct json *old, const struct json *o)
+{
+	struct gateway *g = user;
+	const char *name = json_str_or(json_in(o, "metadata", "name"), "");
+	struct error e = {0};
+
+	if (ev == KUBE_SYNCED)
+		on_synced(g);
+	else if (ev == KUBE_DELETED)
+		clients_remove(g->clients, name);
+	else if (clients_put(g->clients, o, &e))
+		log_warn("a network in clientCIDRs is left out", "location", name, "error", e.text, NULL);
+}
+
 /* ---- the whole ---- */
 
 static void on_report(uv_timer_t *t)
@@ -316,6 +342,7 @@ int gateway_start(uv_loop_t *loop, const struct gateway_config *cfg, struct kube
 	g->cfg = cfg;
 	g->kube = kube;
 	g->instances = instance_table_new();
+	g->clients = clients_new();
 	sha256_hex(gateway_lua, strlen(gateway_lua), g->lua_digest);
 	struct resolver_options resolver = {.loop = loop,
 					    .kube = kube,
@@ -325,6 +352,7 @@ int gateway_start(uv_loop_t *loop, const struct gateway_config *cfg, struct kube
 					    .gid = cfg->gid,
 					    .chown = cfg->user != NULL,
 					    .location = cfg->location,
+					    .near = cfg->trusted_proxies.count ? find_near : NULL,
 					    .wake_timeout_ms = cfg->wake_timeout_ms,
 					    .max_waiting = cfg->max_waiting,
 					    .max_waiting_per_key = (cfg->max_waiting + WAITING_PER_KEY - 1) /
@@ -337,6 +365,7 @@ int gateway_start(uv_loop_t *loop, const struct gateway_config *cfg, struct kube
 
 	if (r) {
 		instance_table_free(g->instances);
+		clients_free(g->clients);
 		free(g);
 		return r;
 	}
@@ -358,6 +387,8 @@ int gateway_start(uv_loop_t *loop, const struct gateway_config *cfg, struct kube
 	init_timer(g, loop, &g->sync_timer);
 	g->containers = kube_informer_start(kube, &KUBE_CONTAINERS, NULL, on_container, g);
 	g->routes = kube_informer_start(kube, &KUBE_ROUTES, NULL, on_route, g);
+	if (cfg->trusted_proxies.count)
+		g->locations = kube_informer_start(kube, &KUBE_LOCATIONS, NULL, on_location, g);
 	g->instance_informer = kube_informer_start(kube, &KUBE_INSTANCES, NULL, on_instance, g);
 	haproxy_process_adopt(g->haproxy);
 	uv_timer_start(&g->sync_timer, on_sync_patience, SYNC_PATIENCE_MS, 0);
@@ -388,11 +419,14 @@ void gateway_stop(struct gateway *g)
 	kube_informer_stop(g->containers);
 	kube_informer_stop(g->routes);
 	kube_informer_stop(g->instance_informer);
+	if (g->locations)
+		kube_informer_stop(g->locations);
 	resolver_stop(g->resolver);
 	sleeper_free(g->sleeper);
 	haproxy_process_free(g->haproxy);
 	maps_free(g->maps);
 	runtime_free(g->rt);
+	clients_free(g->clients);
 	instance_table_free(g->instances);
 	uv_close((uv_handle_t *)&g->rebuild_timer, on_timer_closed);
 	uv_close((uv_handle_t *)&g->report_timer, on_timer_closed);

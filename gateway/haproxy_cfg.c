@@ -56,6 +56,26 @@ static void write_defaults(struct buf *out)
 			 errors[i].status, errors[i].status, errors[i].reason, errors[i].message, errors[i].headers);
 }
 
+/* Behind trusted proxies the client is the last address in X-Forwarded-For that is not one of them; so many of them may
+ * stand in a row. What an untrusted one wrote is before that, and not looked at. */
+#define PROXIES_MAX 4
+
+static void write_client(const struct haproxy_settings *s, struct buf *out)
+{
+	if (!s->trusted_proxy_count)
+		return;
+	buf_adds(out, "    acl from_trusted_proxy src");
+	for (size_t i = 0; i < s->trusted_proxy_count; i++)
+		buf_addf(out, " %s", s->trusted_proxies[i]);
+	buf_addc(out, '\n');
+	for (int hop = 1; hop <= PROXIES_MAX; hop++) {
+		buf_addf(out, "    http-request set-src req.hdr_ip(X-Forwarded-For,-%d) if from_trusted_proxy", hop);
+		for (int known = 1; known <= hop; known++)
+			buf_addf(out, " { req.hdr_ip(X-Forwarded-For,-%d) -m found }", known);
+		buf_addc(out, '\n');
+	}
+}
+
 /* The rule of a request, into txn.rule. */
 static void write_lookup(const struct haproxy_settings *s, const struct route_shape *shape, struct buf *out)
 {
@@ -107,6 +127,7 @@ static void write_extractors(const struct route_shape *shape, struct buf *out)
 static void write_frontend(const struct haproxy_settings *s, const struct route_shape *shape, struct buf *out)
 {
 	buf_addf(out, "\nfrontend gateway\n    bind %s\n", s->listen);
+	write_client(s, out);
 	write_lookup(s, shape, out);
 	write_extractors(shape, out);
 	/* Tracked before the lookup: whoever has seen an address is counted (docs/gateway.md, "Falling asleep"). */

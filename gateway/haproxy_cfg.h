@@ -23,6 +23,8 @@ struct haproxy_settings {
 	const char *user;	    /* NULL: as started */
 	const char *map_dir, *lua_file, *lua_digest;
 	const char *admin_socket, *resolver_socket, *again_socket;
+	const char *const *trusted_proxies; /* networks */
+	size_t trusted_proxy_count;
 	int64_t wake_timeout_ms;
 	int64_t threads; /* 0: HAProxy's choice */
 	int64_t max_connections;

@@ -188,6 +188,7 @@ struct instance *instance_table_put(struct instance_table *t, const struct json 
 	i->deleting = json_get(meta, "deletionTimestamp") != NULL;
 	i->state = state_parse(json_str(json_get(spec, "state")));
 	i->origin = arena_strdup(i->text, json_str_or(json_get(spec, "origin"), ""));
+	i->client_location = arena_strdup(i->text, json_str_or(json_get(spec, "clientLocation"), ""));
 	i->node = arena_strdup(i->text, json_str_or(json_get(spec, "nodeName"), ""));
 	i->spec_generation = json_int_or(json_get(spec, "vmGeneration"), 0);
 	decode_status(i, json_get(o, "status"));

@@ -37,7 +37,7 @@ struct instance {
 	/* as of resource_version; all strings live in text */
 	struct arena *text;
 	uint64_t resource_version, min_version;
-	const char *uid, *origin, *phase_name, *address;
+	const char *uid, *origin, *client_location, *phase_name, *address;
 	enum instance_state state;
 	enum instance_phase phase;
 	bool deleting;

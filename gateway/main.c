@@ -33,6 +33,8 @@ static const struct option_spec options[] = {
 	{"state-dir", 0, OPT_STRING, &cfg.state_dir, "DIR", "Folder for everything this process keeps"},
 	{"haproxy", 0, OPT_STRING, &cfg.haproxy, "FILE", "The HAProxy program (default haproxy)"},
 	{"threads", 0, OPT_INT, &cfg.threads, "N", "Threads of HAProxy (default: one per core)"},
+	{"trusted-proxy", 0, OPT_LIST, &cfg.trusted_proxies, "CIDR",
+	 "A proxy before this gateway whose X-Forwarded-For names the client (may be repeated)"},
 	{"wake-timeout", 0, OPT_DURATION, &cfg.wake_timeout_ms, "DURATION",
 	 "How long a request waits for its instance (default 2m)"},
 	{"drain-timeout", 0, OPT_DURATION, &cfg.drain_timeout_ms, "DURATION",

@@ -108,7 +108,7 @@ void resolver_refuse(struct waiter *w, const struct wake_verdict *v)
 	resolver_answer(w, "err %d %d %s %s", v->status, v->retry_after, v->reason, v->message);
 }
 
-/* "resolve <key>" or "retry <key> <address that took no connection>". */
+/* "resolve <key> [<client's address>]" or "retry <key> <address that took no connection>". */
 static void on_line(struct waiter *w, char *line)
 {
 	char *key = strchr(line, ' '), *end;
@@ -127,6 +127,7 @@ static void on_line(struct waiter *w, char *line)
 		resolver_answer(w, "err 500 0 InternalError unknown question");
 		return;
 	}
+	w->client = end && !retry ? end + 1 : "";
 	metric_add(&asked, retry ? "retry" : "resolve", 1);
 	idle_remove(w);
 	waker_join(w->r, w, key);
@@ -172,6 +173,7 @@ static void on_connection(uv_stream_t *listener, int status)
 
 	w->r = r;
 	w->since = time_mono_ms();
+	w->client = "";
 	uv_pipe_init(r->opt.loop, &w->pipe, 0);
 	r->handles++;
 	idle_add(w);

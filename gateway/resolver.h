@@ -26,6 +26,8 @@ struct resolver_options {
 	gid_t gid;
 	bool chown;
 	const char *location; /* spec.origin of what it wakes */
+	/* The Location near a client's address, or NULL; itself NULL when addresses tell nothing. */
+	const char *(*near)(void *user, const char *client);
 	int64_t wake_timeout_ms;
 	int64_t max_waiting, max_waiting_per_key;
 	/* The world: true once the caches are complete; the Container, or NULL. */

@@ -14,7 +14,8 @@ struct waiter {
 	struct waker *waker; /* NULL before the question and after the answer */
 	struct waiter *prev, *next;
 	int64_t since;
-	bool is_cold; /* could not be answered at once */
+	const char *client; /* its address, in line; "" when unknown */
+	bool is_cold;	    /* could not be answered at once */
 	bool closing;
 	uv_write_t write;
 	char *answer;

@@ -185,6 +185,19 @@ static void note_wanted(struct arena *a, struct json *meta)
 		     time_format_micro(time_now_ms(), stamp));
 }
 
+/* Where the wake comes from. Of those who wait the first decides; i is NULL for a new one. */
+static void note_origin(const struct waker *k, const struct instance *i, struct arena *a, struct json *spec)
+{
+	const struct resolver_options *opt = &k->r->opt;
+	const char *near = opt->near && k->first ? opt->near(opt->user, k->first->client) : NULL;
+
+	json_set_str(a, spec, "origin", opt->location);
+	if (near)
+		json_set_str(a, spec, "clientLocation", near);
+	else if (i && *i->client_location)
+		json_set(a, spec, "clientLocation", json_null(a));
+}
+
 static void create_instance(struct waker *k)
 {
 	_arena_ a = arena_new();
@@ -200,7 +213,7 @@ static void create_instance(struct waker *k)
 	json_set_str(a, spec, "containerName", k->container);
 	json_set_str(a, spec, "id", k->id);
 	json_set_str(a, spec, "state", "Running");
-	json_set_str(a, spec, "origin", k->r->opt.location);
+	note_origin(k, NULL, a, spec);
 	note_wanted(a, meta);
 	k->created_at = time_mono_ms();
 	write_instance(k, "create",
@@ -218,7 +231,7 @@ static void set_state(struct waker *k, const struct instance *i, const char *sta
 	json_set(a, meta, "resourceVersion", json_stringf(a, "%llu", (unsigned long long)i->resource_version));
 	json_set_str(a, spec, "state", state);
 	if (streq(state, "Running")) {
-		json_set_str(a, spec, "origin", k->r->opt.location);
+		note_origin(k, i, a, spec);
 		note_wanted(a, meta);
 	}
 	write_instance(k, state,

@@ -51,14 +51,16 @@ struct action *action_add_create(struct action_list *l, enum world_kind kind, co
 void action_event(struct action_list *l, struct action *a, const char *type, const char *reason, const char *fmt, ...)
 {
 	char text[512];
+	struct action_event *ev = arena_alloc(l->arena, sizeof(*ev)), **last = &a->events;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	a->event_type = type;
-	a->event_reason = reason;
-	a->event_text = arena_strdup(l->arena, text);
+	*ev = (struct action_event){type, reason, arena_strdup(l->arena, text), NULL};
+	while (*last)
+		last = &(*last)->next;
+	*last = ev;
 }
 
 void condition_put(struct arena *a, struct json *conditions, const struct json *old, const char *type, bool status,

@@ -27,9 +27,13 @@ struct action {
 	/* The record that waits for the answer, by kind and name; it does not get another action before. */
 	enum world_kind owner_kind;
 	const char *owner_ns, *owner_name;
-	/* An Event to record once it succeeded; NULL reason: none. */
-	const char *event_type, *event_reason, *event_text;
+	struct action_event *events; /* to record once it succeeded, in this order */
 	struct action *next;
+};
+
+struct action_event {
+	const char *type, *reason, *text;
+	struct action_event *next;
 };
 
 struct action_list {
@@ -44,7 +48,7 @@ struct action *action_add(struct action_list *l, enum action_type type, struct r
 /* Appends the creation of an object of another kind on behalf of owner. */
 struct action *action_add_create(struct action_list *l, enum world_kind kind, const char *ns, const char *name,
 				 struct record *owner, struct json *body);
-/* Appends an action on another record on behalf of owner. */
+/* Adds an Event about the action's owner. */
 void action_event(struct action_list *l, struct action *a, const char *type, const char *reason, const char *fmt, ...)
 	_printf_(5, 6);
 

@@ -84,7 +84,7 @@ static int64_t decode_quantity(const struct json *v, bool milli)
 }
 
 /* Source of sizes: spec.resources when given, else the instance type's. */
-static struct resources decode_need(const struct json *spec)
+static const struct resources *decode_need(struct world *w, const struct json *spec)
 {
 	const struct json *res = json_get(spec, "resources");
 	struct resources r = {0};
@@ -93,11 +93,11 @@ static struct resources decode_need(const struct json *spec)
 		r.milli_vcpu = decode_quantity(json_get(res, "vcpu"), true);
 		r.memory = decode_quantity(json_get(res, "memory"), false);
 		r.disk = decode_quantity(json_get(res, "disk"), false);
-		return r;
+	} else {
+		(void)instance_type_lookup(json_str_or(json_get(spec, "instanceType"), "lite"), &r.milli_vcpu,
+					   &r.memory, &r.disk);
 	}
-	(void)instance_type_lookup(json_str_or(json_get(spec, "instanceType"), "lite"), &r.milli_vcpu, &r.memory,
-				   &r.disk);
-	return r;
+	return world_resources(w, &r);
 }
 
 /* ---- templates ---- */
@@ -149,21 +149,22 @@ struct json *container_pull_secrets(struct arena *a, const struct container *c)
 
 /* ---- decoding, one function a kind ---- */
 
-static void decode_container(struct record *r)
+static void decode_container(struct world *w, struct record *r, const struct json *o)
 {
 	struct container *c = (struct container *)r;
-	const struct json *spec = json_get(r->object, "spec"), *status = json_get(r->object, "status");
+	const struct json *spec = json_get(o, "spec"), *status = json_get(o, "status");
 	const struct json *rollout = json_get(spec, "rollout"), *steps = json_get(rollout, "stepPercentage");
 	const char *kind = json_str_or(json_get(rollout, "kind"), "FullAuto");
-	const char *promoted = json_str(json_in(r->object, "metadata", "annotations", "berth.dev/promoted-step"));
+	const char *promoted = json_str(json_in(o, "metadata", "annotations", "berth.dev/promoted-step"));
 
 	c->image = json_str_or(json_get(spec, "image"), "");
 	c->template_hash = hash_template(r->arena, spec);
-	c->need = decode_need(spec);
-	c->generation = json_int_or(json_in(r->object, "metadata", "generation"), 0);
+	c->need = decode_need(w, spec);
+	c->generation = json_int_or(json_in(o, "metadata", "generation"), 0);
 	c->max_instances = json_int_or(json_get(spec, "maxInstances"), 20);
 	c->regions = decode_strings(r->arena, json_in(spec, "placement", "regions"));
 	c->locations = decode_strings(r->arena, json_in(spec, "placement", "locations"));
+	c->allowed_epoch = 0;
 	c->exclude_locations = decode_strings(r->arena, json_in(spec, "placement", "excludeLocations"));
 	c->prefetch_all = !json_in(spec, "prefetch", "locations");
 	c->prefetch_locations = decode_strings(r->arena, json_in(spec, "prefetch", "locations"));
@@ -189,50 +190,64 @@ static void decode_container(struct record *r)
 	c->step = (int)json_int_or(json_in(status, "rollout", "step"), 0);
 }
 
-static void decode_revision(struct record *r)
+static void decode_revision(struct world *w, struct record *r, const struct json *o)
 {
 	struct revision *v = (struct revision *)r;
-	const struct json *spec = json_get(r->object, "spec");
+	const struct json *spec = json_get(o, "spec");
 
 	v->container_name = json_str_or(json_get(spec, "containerName"), "");
 	v->image_digest = json_str_or(json_get(spec, "imageDigest"), "");
 	v->image = json_str_or(json_get(spec, "image"), "");
 	v->number = json_int_or(json_get(spec, "number"), 0);
-	v->need = decode_need(json_get(spec, "template"));
-	v->template_hash = json_str_or(json_in(r->object, "metadata", "annotations", "berth.dev/template-hash"), "");
+	v->need = decode_need(w, json_get(spec, "template"));
+	v->template_hash = json_str_or(json_in(o, "metadata", "annotations", "berth.dev/template-hash"), "");
 }
 
-static void decode_image(struct record *r)
+static void decode_image(_unused_ struct world *w, struct record *r, const struct json *o)
 {
 	struct image *i = (struct image *)r;
-	const struct json *spec = json_get(r->object, "spec");
+	const struct json *spec = json_get(o, "spec");
 
 	i->digest = json_str_or(json_get(spec, "digest"), "");
 	i->reference = json_str_or(json_get(spec, "reference"), "");
 	i->locations = decode_strings(r->arena, json_get(spec, "locations"));
 }
 
-static void decode_instance(struct record *r)
+/* Only what is to be placed, and what is to be deleted, has more written about it than its fields tell. */
+static bool instance_keeps_object(const struct json *o)
+{
+	if (json_in(o, "metadata", "deletionTimestamp"))
+		return true;
+	return streq(json_str(json_in(o, "spec", "state")), "Running") &&
+	       !phase_is_running(phase_parse(json_str(json_in(o, "status", "phase"))));
+}
+
+static bool always(_unused_ const struct json *o)
+{
+	return true;
+}
+
+static void decode_instance(struct world *w, struct record *r, const struct json *o)
 {
 	struct instance *i = (struct instance *)r;
-	const struct json *spec = json_get(r->object, "spec"), *status = json_get(r->object, "status");
-	const struct json *finalizers = json_in(r->object, "metadata", "finalizers");
+	const struct json *spec = json_get(o, "spec"), *status = json_get(o, "status");
+	const struct json *finalizers = json_in(o, "metadata", "finalizers");
 
-	i->container_name = json_str_or(json_get(spec, "containerName"), "");
-	i->node_name = json_str_or(json_get(spec, "nodeName"), "");
-	i->revision = json_str_or(json_get(spec, "revision"), "");
-	i->origin = json_str_or(json_get(spec, "origin"), "");
+	const char *client = json_str(json_get(spec, "clientLocation"));
+
+	intern_set(w->names, &i->container_name, json_str(json_get(spec, "containerName")));
+	intern_set(w->names, &i->node_name, json_str(json_get(spec, "nodeName")));
+	intern_set(w->names, &i->revision, json_str(json_get(spec, "revision")));
+	intern_set(w->names, &i->origin, client && *client ? client : json_str(json_get(spec, "origin")));
 	i->wants_running = streq(json_str(json_get(spec, "state")), "Running");
 	i->vm_generation = json_int_or(json_get(spec, "vmGeneration"), 0);
-	i->phase = phase_parse(json_str(json_get(status, "phase")));
+	i->phase = (uint8_t)phase_parse(json_str(json_get(status, "phase")));
 	i->status_generation = json_int_or(json_get(status, "vmGeneration"), 0);
-	i->status_revision = json_str_or(json_get(status, "revision"), "");
-	i->status_address = json_str_or(json_get(status, "address"), "");
+	i->runs_revision = streq(json_str(json_get(status, "revision")), i->revision);
 	i->started_at = decode_time(json_get(status, "startedAt"));
-	i->created_at = decode_time(json_in(r->object, "metadata", "creationTimestamp"));
 	i->suspended = json_bool_or(json_get(status, "suspended"), false);
-	i->dropping = strtoll(
-		json_str_or(json_in(r->object, "metadata", "annotations", SUSPENDED_DROP_ANNOTATION), "0"), NULL, 10);
+	i->dropping = strtoll(json_str_or(json_in(o, "metadata", "annotations", SUSPENDED_DROP_ANNOTATION), "0"), NULL,
+			      10);
 	i->ours = false;
 	for (size_t n = 0; n < json_count(finalizers); n++)
 		i->ours |= streq(json_str(json_item(finalizers, n)), "berth.dev/vm");
@@ -248,23 +263,43 @@ static enum prefetch_phase prefetch_parse(const char *s)
 	return PREFETCH_NONE;
 }
 
-static void decode_node(struct record *r)
+/* The first taint that keeps instances away. No Container tolerates any. kubectl cordon sets one beside the field. */
+static const char *decode_taint(struct arena *a, const struct json *taints)
+{
+	for (size_t i = 0; i < json_count(taints); i++) {
+		const struct json *t = json_item(taints, i);
+		const char *key = json_str_or(json_get(t, "key"), ""), *value = json_str_or(json_get(t, "value"), "");
+		const char *effect = json_str_or(json_get(t, "effect"), "");
+
+		if (!streq(effect, "PreferNoSchedule") && !streq(key, "node.kubernetes.io/unschedulable"))
+			return arena_printf(a, "%s%s%s:%s", key, *value ? "=" : "", value, effect);
+	}
+	return NULL;
+}
+
+static void decode_node(_unused_ struct world *w, struct record *r, const struct json *o)
 {
 	struct node *n = (struct node *)r;
-	const struct json *status = json_get(r->object, "status"), *alloc = json_get(status, "allocatable");
+	const struct json *status = json_get(o, "status"), *alloc = json_get(status, "allocatable");
 	const struct json *conditions = json_get(status, "conditions"), *prefetch = json_get(status, "prefetch");
-	const struct json *taints = json_in(r->object, "spec", "taints");
 
-	n->location = json_str_or(json_in(r->object, "metadata", "labels", "topology.kubernetes.io/zone"), "");
-	n->unschedulable = json_bool_or(json_in(r->object, "spec", "unschedulable"), false);
-	for (size_t i = 0; i < json_count(taints); i++)
-		n->unschedulable |= !streq(json_str(json_get(json_item(taints, i), "effect")), "PreferNoSchedule");
+	const struct json *labels = json_in(o, "metadata", "labels");
+
+	n->location = json_str_or(json_get(labels, NODE_LOCATION_LABEL), "");
+	n->rack = json_str_or(json_get(labels, NODE_RACK_LABEL), "");
+	n->unschedulable = json_bool_or(json_in(o, "spec", "unschedulable"), false);
+	n->taint = decode_taint(r->arena, json_in(o, "spec", "taints"));
 	n->ready = false;
+	n->pressure = NULL;
 	for (size_t i = 0; i < json_count(conditions); i++) {
 		const struct json *c = json_item(conditions, i);
+		const char *type = json_str_or(json_get(c, "type"), "");
+		bool is_true = streq(json_str(json_get(c, "status")), "True");
 
-		if (streq(json_str(json_get(c, "type")), "Ready"))
-			n->ready = streq(json_str(json_get(c, "status")), "True");
+		if (streq(type, "Ready"))
+			n->ready = is_true;
+		else if (is_true && str_ends(type, "Pressure"))
+			n->pressure = type;
 	}
 	n->allocatable.milli_vcpu = decode_quantity(json_get(alloc, "cpu"), true);
 	n->allocatable.memory = decode_quantity(json_get(alloc, "memory"), false);
@@ -284,19 +319,19 @@ static void decode_node(struct record *r)
 	}
 }
 
-static void decode_lease(struct record *r)
+static void decode_lease(_unused_ struct world *w, struct record *r, const struct json *o)
 {
 	struct lease *l = (struct lease *)r;
-	const struct json *spec = json_get(r->object, "spec");
+	const struct json *spec = json_get(o, "spec");
 
 	l->renewed_at = decode_time(json_get(spec, "renewTime"));
 	l->duration_ms = json_int_or(json_get(spec, "leaseDurationSeconds"), 40) * 1000;
 }
 
-static void decode_location(struct record *r)
+static void decode_location(_unused_ struct world *w, struct record *r, const struct json *o)
 {
 	struct location *l = (struct location *)r;
-	const struct json *spec = json_get(r->object, "spec");
+	const struct json *spec = json_get(o, "spec");
 
 	l->region = json_str_or(json_get(spec, "region"), "");
 	l->latitude = json_real_or(json_get(spec, "latitude"), 0);
@@ -304,11 +339,11 @@ static void decode_location(struct record *r)
 }
 
 const struct decoder decoders[WORLD_KIND_COUNT] = {
-	[WORLD_CONTAINER] = {sizeof(struct container), decode_container},
-	[WORLD_REVISION] = {sizeof(struct revision), decode_revision},
-	[WORLD_IMAGE] = {sizeof(struct image), decode_image},
-	[WORLD_INSTANCE] = {sizeof(struct instance), decode_instance},
-	[WORLD_NODE] = {sizeof(struct node), decode_node},
-	[WORLD_LEASE] = {sizeof(struct lease), decode_lease},
-	[WORLD_LOCATION] = {sizeof(struct location), decode_location},
+	[WORLD_CONTAINER] = {sizeof(struct container), always, decode_container},
+	[WORLD_REVISION] = {sizeof(struct revision), always, decode_revision},
+	[WORLD_IMAGE] = {sizeof(struct image), always, decode_image},
+	[WORLD_INSTANCE] = {sizeof(struct instance), instance_keeps_object, decode_instance},
+	[WORLD_NODE] = {sizeof(struct node), always, decode_node},
+	[WORLD_LEASE] = {sizeof(struct lease), always, decode_lease},
+	[WORLD_LOCATION] = {sizeof(struct location), always, decode_location},
 };

@@ -9,9 +9,14 @@
 
 #include "scheduler/world.h"
 
+#define NODE_LOCATION_LABEL "topology.kubernetes.io/zone"
+#define NODE_RACK_LABEL "topology.berth.dev/rack"
+
 struct decoder {
-	size_t size;			  /* of the record */
-	void (*decode)(struct record *r); /* r->object and r->arena are set */
+	size_t size; /* of the record */
+	/* Whether the record's object and arena are set; without them it keeps nothing of what o points to. */
+	bool (*keeps_object)(const struct json *o);
+	void (*decode)(struct world *w, struct record *r, const struct json *o);
 };
 extern const struct decoder decoders[WORLD_KIND_COUNT];
 

@@ -20,10 +20,9 @@ static void lift_finalizer(struct instance *i, struct action_list *out)
 
 void gc_step(struct world *w, int64_t now, struct action_list *out)
 {
-	struct record *x;
-
-	for (size_t pos = 0; (x = world_next(w, WORLD_INSTANCE, &pos));) {
-		struct instance *i = (struct instance *)x;
+	for (size_t k = 0; k < w->attention_count; k++) {
+		struct instance *i = w->attention[k];
+		struct record *x = &i->r;
 
 		if (x->writing || now < x->retry_at)
 			continue;

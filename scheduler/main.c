@@ -67,10 +67,14 @@ static int run(struct error *e)
 	log_info("started", "server", kube_cfg.server, NULL);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	shell_stop(shell);
+	uv_close((uv_handle_t *)&term, NULL);
+	uv_close((uv_handle_t *)&intr, NULL);
+	kube_free(kube);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_loop_close(&loop);
 	httpd_stop(metrics);
 	registry_free(registry);
 	registry_secrets_free(secrets);
-	kube_free(kube);
 	return 0;
 }
 

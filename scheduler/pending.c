@@ -53,43 +53,75 @@ static void explain(struct instance *i, const char *reason, const char *message,
 		action_event(out, x, "Warning", reason, "%s", message);
 }
 
-/* "2 nodes: insufficient memory; 1 node: node is cordoned" */
-static const char *summarize(struct arena *a, const struct placement *p)
+/* The last Instance of this step that found no node: the next one like it finds none either, for within a step nothing
+ * is given back. */
+struct futile {
+	const struct container *container;
+	const struct revision *revision;
+	const char *origin;
+	struct placement survey;
+	struct json *placement;
+	const char *message;
+	bool can_make_room; /* suspended VMs may be there that can be given up */
+};
+
+static void bind_instance(struct world *w, struct instance *i, const struct revision *rev, const struct choice *choice,
+			  int64_t now, struct action_list *out)
 {
-	const char *text = "";
+	struct arena *a = out->arena;
+	const struct container *c = i->container;
+	struct node *n = choice->node;
+	struct placement p = place_account(w, c, rev, i->origin, choice, now, a);
+	struct action *x = action_add(out, ACTION_BIND, &i->r, binding_make(a, i, n, rev, place_explain(a, &p)));
 
-	for (size_t i = 0; i < p->count; i++) {
-		size_t same = 0, before = 0;
-
-		for (size_t k = 0; k < p->count; k++) {
-			bool equal = streq(p->candidates[k].reason, p->candidates[i].reason);
-
-			same += equal;
-			before += equal && k < i;
-		}
-		if (!before && strlen(text) < 512)
-			text = arena_printf(a, "%s%s%zu node%s: %s", text, *text ? "; " : "", same, same > 1 ? "s" : "",
-					    p->candidates[i].reason);
-	}
-	return p->count ? text : "there are no nodes";
+	action_event(out, x, "Normal", "Scheduled", "Bound to node %s with Revision %s", n->r.name, rev->r.name);
+	if (choice->passed)
+		action_event(out, x, "Normal", "Redirected", "From Location %s to %s: %s", choice->passed->name,
+			     n->location, place_why_passed(w, c, rev, choice->passed, now, a));
+	world_assume(w, i, n, rev->need);
 }
 
 static void resume_one(struct world *w, struct instance *i, const struct revision *rev, struct action_list *out)
 {
-	const struct node *n = (struct node *)world_find(w, WORLD_NODE, NULL, i->node_name);
+	struct node *n = (struct node *)world_find(w, WORLD_NODE, NULL, i->node_name);
 	struct action *x = action_add(out, ACTION_BIND, &i->r, binding_make(out->arena, i, n, rev, NULL));
 
 	action_event(out, x, "Normal", "Resumed", "Runs on where it was suspended, on node %s", n->r.name);
-	world_assume(w, i, n, &rev->need);
+	world_assume(w, i, n, rev->need);
 }
 
-static void place_one(struct world *w, struct instance *i, int64_t now, struct action_list *out)
+/* Where it is to run, or why it cannot. */
+static void place_anew(struct world *w, struct instance *i, const struct revision *rev, struct futile *futile,
+		       int64_t now, struct action_list *out)
 {
 	struct arena *a = out->arena;
 	struct container *c = i->container;
-	struct json *nowhere = json_object(a);
+	bool is_futile = futile->container == c && futile->revision == rev && futile->origin == i->origin;
+	struct choice choice = {0};
 
-	json_set(a, nowhere, "candidates", json_array(a));
+	if (!is_futile)
+		choice = place_choose(w, c, rev, i->origin, now);
+	if (choice.node) {
+		bind_instance(w, i, rev, &choice, now, out);
+		return;
+	}
+	if (!is_futile) {
+		struct placement p = place_survey(w, c, rev, i->origin, now, a);
+
+		*futile = (struct futile){c, rev, i->origin, p, place_explain(a, &p), place_summary(a, &p), true};
+	}
+	/* Each has its own room made: what is given up for one is not there for the next. */
+	if (futile->can_make_room)
+		futile->can_make_room = suspended_make_room(&futile->survey, rev->need, out);
+	explain(i, "Unschedulable", futile->message, futile->placement, now, out);
+}
+
+static void place_one(struct world *w, struct instance *i, struct futile *futile, int64_t now, struct action_list *out)
+{
+	struct arena *a = out->arena;
+	struct container *c = i->container;
+	struct json *nowhere = place_explain(a, &(struct placement){0});
+
 	if (!c) {
 		explain(i, "ContainerNotFound", arena_printf(a, "Container \"%s\" does not exist", i->container_name),
 			nowhere, now, out);
@@ -102,7 +134,7 @@ static void place_one(struct world *w, struct instance *i, int64_t now, struct a
 			nowhere, now, out);
 		return;
 	}
-	const struct revision *rev = rollout_revision_for(w, c, i);
+	const struct revision *rev = rollout_revision_for(c, i);
 
 	if (!rev) {
 		explain(i, "NoRevision",
@@ -110,38 +142,28 @@ static void place_one(struct world *w, struct instance *i, int64_t now, struct a
 			out);
 		return;
 	}
-	enum suspended_fate fate = suspended_decide(w, i, rev, now, out);
-
-	if (fate == SUSPENDED_WAIT)
-		return;
-	if (fate == SUSPENDED_RESUME) {
+	switch (suspended_decide(w, i, rev, now, out)) {
+	case SUSPENDED_WAIT:
+		break;
+	case SUSPENDED_RESUME:
 		resume_one(w, i, rev, out);
-		return;
+		break;
+	case SUSPENDED_NONE:
+		place_anew(w, i, rev, futile, now, out);
+		break;
 	}
-	struct placement p = place_instance(w, c, rev, i->origin, now, a);
-
-	if (!p.node) {
-		suspended_make_room(w, &p, &rev->need, out);
-		explain(i, "Unschedulable", summarize(a, &p), place_explain(a, &p), now, out);
-		return;
-	}
-	struct action *x = action_add(out, ACTION_BIND, &i->r, binding_make(a, i, p.node, rev, place_explain(a, &p)));
-
-	action_event(out, x, "Normal", "Scheduled", "Bound to node %s with Revision %s", p.node->r.name, rev->r.name);
-	world_assume(w, i, p.node, &rev->need);
 }
 
 void pending_step(struct world *w, int64_t now, struct action_list *out)
 {
-	struct instance **queue = arena_alloc(out->arena, (strmap_count(w->records[WORLD_INSTANCE]) + 1) *
-								  sizeof(struct instance *));
+	struct instance **queue = arena_alloc(out->arena, (w->attention_count + 1) * sizeof(struct instance *));
+	struct futile futile = {0};
 	size_t count = 0;
-	struct record *x;
 
-	for (size_t pos = 0; (x = world_next(w, WORLD_INSTANCE, &pos));)
-		if (is_pending((struct instance *)x, now))
-			queue[count++] = (struct instance *)x;
+	for (size_t n = 0; n < w->attention_count; n++)
+		if (is_pending(w->attention[n], now))
+			queue[count++] = w->attention[n];
 	qsort(queue, count, sizeof(*queue), compare_age);
 	for (size_t n = 0; n < count; n++)
-		place_one(w, queue[n], now, out);
+		place_one(w, queue[n], &futile, now, out);
 }

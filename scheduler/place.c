@@ -1,5 +1,5 @@
 /*
- * place.c - filtering, scoring and explaining the nodes for one Instance; see place.h.
+ * place.c - choosing the node for one Instance; see place.h. place_explain.c says why.
  */
 #include "scheduler/place.h"
 
@@ -24,154 +24,99 @@ bool place_allows(const struct container *c, const struct location *l)
 	return !c->regions.count || string_list_has(&c->regions, l->region);
 }
 
-static const char *shortage(const struct node *n, const struct resources *need)
+/* Makes c->allowed anew when Locations have changed since, or the Container has. */
+static void refresh_allowed(const struct world *w, struct container *c)
 {
-	if (n->used.milli_vcpu + need->milli_vcpu > n->allocatable.milli_vcpu)
-		return "insufficient vCPU";
-	if (n->used.memory + need->memory > n->allocatable.memory)
-		return "insufficient memory";
-	if (n->used.disk + need->disk > n->allocatable.disk)
-		return "insufficient disk";
-	return NULL;
-}
+	if (c->allowed_epoch == w->sites.epoch)
+		return;
+	free(c->allowed);
+	c->allowed = NULL;
+	c->allowed_epoch = w->sites.epoch;
+	if (!c->regions.count && !c->locations.count && !c->exclude_locations.count)
+		return;
+	c->allowed = xcalloc(w->sites.count / 64 + 1, sizeof(*c->allowed));
+	for (size_t i = 0; i < w->sites.count; i++) {
+		const struct location *l = w->sites.list[i]->location;
 
-static const char *image_lacks(struct arena *a, const struct node *n, const char *digest)
-{
-	const struct node_image *i = node_image_find(n, digest);
-
-	if (!i)
-		return "image is not prefetched";
-	switch (i->phase) {
-	case PREFETCH_READY:
-		return NULL;
-	case PREFETCH_FAILED:
-		return arena_printf(a, "image prefetch failed: %s", i->message);
-	default:
-		return arena_printf(a, "image is being prefetched (%d %%)", (int)i->percent);
+		if (l && place_allows(c, l))
+			c->allowed[i / 64] |= 1ULL << i % 64;
 	}
 }
 
-/* Why no instance of the Container may run on a node, whatever it needs; NULL when it may. */
-static const char *exclude(const struct world *w, const struct container *c, const struct node *n, int64_t now,
-			   struct arena *a)
+static bool allows(const struct container *c, const struct site *s)
 {
-	const struct location *l = (struct location *)world_find(w, WORLD_LOCATION, NULL, n->location);
-	const char *why;
-
-	if (!l)
-		return *n->location ? arena_printf(a, "its Location \"%s\" does not exist", n->location)
-				    : "it belongs to no Location";
-	if (!place_allows(c, l))
-		return "placement does not allow its Location";
-	if (!node_is_live(w, n, now, &why))
-		return why;
-	return n->unschedulable ? "node is cordoned" : NULL;
+	return !c->allowed || (c->allowed[(s->id - 1) / 64] >> (s->id - 1) % 64 & 1);
 }
 
-/* Why a node cannot take the Instance, NULL when it can. */
-static const char *reject(const struct world *w, const struct container *c, const struct revision *rev,
-			  const struct node *n, int64_t now, bool *ret_full, struct arena *a)
+/* Counts by rack, kept while a Location is walked: its nodes share few racks. */
+struct rack_memo {
+	uint32_t domain[8], count[8];
+};
+
+static uint32_t in_rack(struct rack_memo *m, const struct container *c, uint32_t domain)
 {
-	const char *why = exclude(w, c, n, now, a);
+	size_t k = domain % ARRAY_SIZE(m->domain);
 
-	*ret_full = false;
-	if (!why)
-		why = image_lacks(a, n, rev->image_digest);
-	if (why)
-		return why;
-	why = shortage(n, &rev->need);
-	*ret_full = why != NULL;
-	return why;
-}
-
-const char *place_resume_obstacle(const struct world *w, const struct instance *i, const struct node *n, int64_t now,
-				  struct arena *a)
-{
-	const struct revision *rev = (struct revision *)world_find(w, WORLD_REVISION, i->r.ns, i->revision);
-	const char *why = exclude(w, i->container, n, now, a);
-
-	if (why)
-		return why;
-	if (!rev)
-		return "its Revision is gone";
-	return n->used.milli_vcpu + rev->need.milli_vcpu > n->allocatable.milli_vcpu ? "insufficient vCPU" : NULL;
-}
-
-static double free_share(int64_t allocatable, int64_t used, int64_t need)
-{
-	return allocatable > 0 ? (double)(allocatable - used - need) / (double)allocatable : 0;
-}
-
-static int score(const struct node *n, const struct resources *need)
-{
-	double mean = (free_share(n->allocatable.milli_vcpu, n->used.milli_vcpu, need->milli_vcpu) +
-		       free_share(n->allocatable.memory, n->used.memory, need->memory) +
-		       free_share(n->allocatable.disk, n->used.disk, need->disk)) /
-		      3;
-
-	return (int)lround(mean * 1000);
-}
-
-static int compare(const void *px, const void *py)
-{
-	const struct candidate *x = px, *y = py;
-
-	if (!x->reason != !y->reason)
-		return x->reason ? 1 : -1;
-	if (x->distance_km < y->distance_km || x->distance_km > y->distance_km)
-		return x->distance_km < y->distance_km ? -1 : 1;
-	/* Without a distance, and between Locations equally far, the Location's name decides. */
-	int by_location = strcmp(x->node->location, y->node->location);
-
-	if (by_location)
-		return by_location;
-	if (!x->reason && x->score != y->score)
-		return x->score > y->score ? -1 : 1;
-	if (!x->reason && x->node->instances != y->node->instances)
-		return x->node->instances < y->node->instances ? -1 : 1;
-	return strcmp(x->node->r.name, y->node->r.name);
-}
-
-struct placement place_instance(const struct world *w, const struct container *c, const struct revision *rev,
-				const char *origin, int64_t now, struct arena *a)
-{
-	const struct location *from = (struct location *)world_find(w, WORLD_LOCATION, NULL, origin);
-	struct placement p = {
-		.candidates = arena_alloc(a, (strmap_count(w->records[WORLD_NODE]) + 1) * sizeof(*p.candidates))};
-	size_t pos = 0;
-	struct record *r;
-
-	while ((r = world_next(w, WORLD_NODE, &pos))) {
-		const struct node *n = (struct node *)r;
-		const struct location *at = (struct location *)world_find(w, WORLD_LOCATION, NULL, n->location);
-		struct candidate *k = &p.candidates[p.count++];
-
-		*k = (struct candidate){.node = n, .distance_km = from && at ? place_distance_km(from, at) : -1};
-		k->reason = reject(w, c, rev, n, now, &k->is_full, a);
-		if (!k->reason)
-			k->score = score(n, &rev->need);
+	if (m->domain[k] != domain) {
+		m->domain[k] = domain;
+		m->count[k] = tally_get(&c->spread, domain);
 	}
-	qsort(p.candidates, p.count, sizeof(*p.candidates), compare);
-	if (p.count && !p.candidates[0].reason)
-		p.node = (struct node *)world_find(w, WORLD_NODE, NULL, p.candidates[0].node->r.name);
-	return p;
+	return m->count[k];
 }
 
-struct json *place_explain(struct arena *a, const struct placement *p)
+/* The best of a Location's feasible nodes. They stand in order of score: of two that are equally far from the
+ * Container's other instances, the first is the better one. */
+static struct node *best_at(struct site *s, const struct container *c, const struct revision *rev, int64_t now)
 {
-	struct json *placement = json_object(a), *list = json_set(a, placement, "candidates", json_array(a));
+	struct node *best = NULL;
+	uint32_t best_in_domain = UINT32_MAX, best_on_node = 0;
+	struct rack_memo racks = {0};
+	bool any_room = false;
 
-	for (size_t i = 0; i < p->count && i < PLACE_EXPLAIN_MAX; i++) {
-		const struct candidate *k = &p->candidates[i];
-		struct json *o = json_append(a, list, json_object(a));
+	for (uint32_t i = 0; i < s->count && best_in_domain; i++) {
+		const struct site_slot *n = &s->slots[s->order[i]];
 
-		json_set_str(a, o, "node", k->node->r.name);
-		if (*k->node->location)
-			json_set_str(a, o, "location", k->node->location);
-		if (k->reason)
-			json_set_str(a, o, "reason", k->reason);
-		else
-			json_set_int(a, o, "score", k->score);
+		if (!resources_cover(&n->left, rev->need))
+			continue;
+		any_room = true;
+		if (n->open_until < now || !held_has(n->held, rev->digest))
+			continue;
+		uint32_t in_domain = in_rack(&racks, c, n->domain);
+
+		if (in_domain > best_in_domain || (in_domain == best_in_domain && !best_on_node))
+			continue;
+		uint32_t on_node = in_domain ? tally_get(&c->spread, n->id) : 0;
+
+		if (in_domain == best_in_domain && on_node >= best_on_node)
+			continue;
+		best = n->node;
+		best_in_domain = in_domain;
+		best_on_node = on_node;
 	}
-	return placement;
+	if (!any_room)
+		site_note_full(s, rev->need);
+	return best;
+}
+
+struct choice place_choose(struct world *w, struct container *c, const struct revision *rev, const char *origin,
+			   int64_t now)
+{
+	struct choice choice = {0};
+	size_t count;
+	const struct neighbour *near = sites_near(&w->sites, site_named(origin), &count);
+
+	refresh_allowed(w, c);
+	for (size_t i = 0; i < count; i++) {
+		struct site *s = near[i].site;
+
+		if (!s->held || !held_has(s->held, rev->digest) || !allows(c, s))
+			continue;
+		if (!site_is_full_for(s, rev->need))
+			choice.node = best_at(s, c, rev, now);
+		if (choice.node)
+			break;
+		if (!choice.passed)
+			choice.passed = s;
+	}
+	return choice;
 }

@@ -160,7 +160,7 @@ static int compare_rows(const void *x, const void *y)
 /* Image.status as the nodes report it now. */
 static struct json *image_status(const struct world *w, const struct image *i, int64_t now, struct arena *a)
 {
-	const struct node **nodes = arena_alloc(a, (strmap_count(w->records[WORLD_NODE]) + 1) * sizeof(*nodes));
+	const struct node **nodes = arena_alloc(a, (world_count(w, WORLD_NODE) + 1) * sizeof(*nodes));
 	struct json *status = json_object(a), *rows = json_array(a), *at = json_object(a);
 	const struct json *old = json_in(i->r.object, "status", "conditions");
 	size_t count = 0, ready = 0;
@@ -245,24 +245,40 @@ void prefetch_step(struct world *w, int64_t now, struct action_list *out)
 	strmap_free(wants);
 }
 
+/* The nodes of a site that do not hold the image; returns their percent, summed. */
+static int64_t progress_of_rest(const struct site *s, const struct digest *d, const char **ret_failure)
+{
+	int64_t sum = 0;
+
+	for (uint32_t k = 0; k < s->count; k++) {
+		const struct node *n = s->slots[k].node;
+		const struct node_image *i = held_has(n->held, d) ? NULL : node_image_find(n, d->text);
+
+		sum += i ? i->percent : 0;
+		if (i && i->phase == PREFETCH_FAILED)
+			*ret_failure = i->message;
+	}
+	return sum;
+}
+
 struct prefetch_progress prefetch_progress(const struct world *w, const struct container *c)
 {
 	struct prefetch_progress p = {0};
-	struct record *x;
 	int64_t sum = 0;
 
-	for (size_t pos = 0; c->newest && (x = world_next(w, WORLD_NODE, &pos));) {
-		const struct node *n = (struct node *)x;
-		const struct location *l = (struct location *)world_find(w, WORLD_LOCATION, NULL, n->location);
-		const struct node_image *i = node_image_find(n, c->newest->image_digest);
+	for (size_t k = 0; c->newest && k < w->sites.count; k++) {
+		const struct site *s = w->sites.list[k];
+		const struct digest *d = c->newest->digest;
 
-		if (!l || !wanted_at(c, l))
+		if (!s->location || !s->count || !wanted_at(c, s->location))
 			continue;
-		p.wanted++;
-		p.ready += i && i->phase == PREFETCH_READY;
-		sum += i ? (i->phase == PREFETCH_READY ? 100 : i->percent) : 0;
-		if (i && i->phase == PREFETCH_FAILED)
-			p.failure = i->message;
+		uint32_t ready = tally_get(&s->holders, d->id + 1);
+
+		p.wanted += s->count;
+		p.ready += ready;
+		sum += 100 * (int64_t)ready;
+		if (ready < s->count)
+			sum += progress_of_rest(s, d, &p.failure);
 	}
 	p.percent = p.wanted ? sum / p.wanted : 0;
 	return p;

@@ -21,6 +21,23 @@ static void link_one(const struct world *w, struct revision *r)
 		c->current = r;
 }
 
+/* The Revisions that its awake instances run: few, so one that was just seen is not looked up again. */
+static void mark_in_use(const struct world *w, const struct container *c)
+{
+	const char *last = NULL; /* interned */
+
+	for (const struct instance *i = c->instances; i; i = i->next) {
+		struct revision *r;
+
+		if (!i->is_booked || i->revision == last)
+			continue;
+		last = i->revision;
+		r = (struct revision *)world_find(w, WORLD_REVISION, i->r.ns, last);
+		if (r)
+			r->in_use = true;
+	}
+}
+
 void revision_link(struct world *w)
 {
 	struct record *x;
@@ -47,13 +64,8 @@ void revision_link(struct world *w)
 		    (!c->previous || r->number > c->previous->number))
 			c->previous = r;
 	}
-	for (size_t pos = 0; (x = world_next(w, WORLD_INSTANCE, &pos));) {
-		struct instance *i = (struct instance *)x;
-		struct revision *r = (struct revision *)world_find(w, WORLD_REVISION, i->r.ns, i->revision);
-
-		if (r && i->is_booked)
-			r->in_use = true;
-	}
+	for (size_t pos = 0; (x = world_next(w, WORLD_CONTAINER, &pos));)
+		mark_in_use(w, (struct container *)x);
 	for (size_t pos = 0; (x = world_next(w, WORLD_CONTAINER, &pos));) {
 		struct container *c = (struct container *)x;
 		struct revision *pinned[] = {c->newest, c->current, c->previous};

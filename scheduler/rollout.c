@@ -44,21 +44,9 @@ static int bucket(const struct instance *i, const struct revision *target)
 	return (int)(strtoul(hex, NULL, 16) % 100);
 }
 
-static bool node_holds(const struct node *n, const struct revision *r)
+static bool any_node_holds(const struct revision *r)
 {
-	const struct node_image *i = n ? node_image_find(n, r->image_digest) : NULL;
-
-	return i && i->phase == PREFETCH_READY;
-}
-
-static bool any_node_holds(const struct world *w, const struct revision *r)
-{
-	struct record *x;
-
-	for (size_t pos = 0; (x = world_next(w, WORLD_NODE, &pos));)
-		if (node_holds((struct node *)x, r))
-			return true;
-	return false;
+	return r->digest->nodes > 0;
 }
 
 static bool is_rolling(const struct container *c)
@@ -66,11 +54,11 @@ static bool is_rolling(const struct container *c)
 	return c->newest && c->current && c->newest != c->current;
 }
 
-const struct revision *rollout_revision_for(const struct world *w, const struct container *c, const struct instance *i)
+const struct revision *rollout_revision_for(const struct container *c, const struct instance *i)
 {
 	int step = c->step < c->step_count ? c->step : c->step_count - 1;
 
-	if (!is_rolling(c) || !any_node_holds(w, c->newest))
+	if (!is_rolling(c) || !any_node_holds(c->newest))
 		return c->current;
 	if (c->rollout_kind == ROLLOUT_NONE)
 		return c->newest;
@@ -88,9 +76,9 @@ struct census {
 
 static bool has_room(const struct node *n, const struct instance *i, const struct revision *target)
 {
-	return n->used.milli_vcpu - i->booked.milli_vcpu + target->need.milli_vcpu <= n->allocatable.milli_vcpu &&
-	       n->used.memory - i->booked.memory + target->need.memory <= n->allocatable.memory &&
-	       n->used.disk - i->booked.disk + target->need.disk <= n->allocatable.disk;
+	return n->used.milli_vcpu - i->booked->milli_vcpu + target->need->milli_vcpu <= n->allocatable.milli_vcpu &&
+	       n->used.memory - i->booked->memory + target->need->memory <= n->allocatable.memory &&
+	       n->used.disk - i->booked->disk + target->need->disk <= n->allocatable.disk;
 }
 
 static void count_one(struct census *s, const struct container *c, struct instance *i, int64_t now)
@@ -105,15 +93,14 @@ static void count_one(struct census *s, const struct container *c, struct instan
 	s->total++;
 	if (on_target) {
 		s->moved++;
-		s->settled += i->phase == PHASE_READY && i->status_generation == i->vm_generation &&
-			      streq(i->status_revision, target->r.name);
+		s->settled += i->phase == PHASE_READY && i->status_generation == i->vm_generation && i->runs_revision;
 		return;
 	}
 	if (i->r.writing || i->r.deleting || !i->wants_running || i->phase == PHASE_STOPPING || !i->booked_on)
 		return;
 	if (c->active_grace_ms && now - i->started_at < c->active_grace_ms)
 		s->in_grace++;
-	else if (!node_holds(i->booked_on, target))
+	else if (!held_has(i->booked_on->held, target->digest))
 		s->without_image++;
 	else if (!has_room(i->booked_on, i, target))
 		s->without_room++;
@@ -167,7 +154,7 @@ static struct rollout complete(const struct revision *current, const struct cens
 				.message = "all instances run the current Revision"};
 }
 
-struct rollout rollout_step(const struct world *w, struct container *c, int64_t now, struct action_list *out)
+struct rollout rollout_step(struct container *c, int64_t now, struct action_list *out)
 {
 	struct rollout r = {.phase = ROLLOUT_PENDING, .current = c->current, .message = "no Revision yet"};
 
@@ -180,7 +167,7 @@ struct rollout rollout_step(const struct world *w, struct container *c, int64_t 
 	r.step = c->step < c->step_count ? c->step : c->step_count - 1;
 	r.total = s.total;
 	r.updated = s.settled;
-	if (!any_node_holds(w, c->newest)) {
+	if (!any_node_holds(c->newest)) {
 		r.phase = ROLLOUT_PREFETCHING;
 		r.message = "waiting for the image of the new Revision";
 		return r;

@@ -25,9 +25,9 @@ struct rollout {
 };
 
 /* Advances one Container as far as the world allows and appends the bindings that takes. */
-struct rollout rollout_step(const struct world *w, struct container *c, int64_t now, struct action_list *out);
+struct rollout rollout_step(struct container *c, int64_t now, struct action_list *out);
 /* The Revision an instance gets that wakes now; NULL when there is none. */
-const struct revision *rollout_revision_for(const struct world *w, const struct container *c, const struct instance *i);
+const struct revision *rollout_revision_for(const struct container *c, const struct instance *i);
 const char *rollout_phase_name(enum rollout_phase p);
 /* A binding to a node, as docs/architecture.md describes it. placement may be NULL. */
 struct json *binding_make(struct arena *a, const struct instance *i, const struct node *n, const struct revision *rev,

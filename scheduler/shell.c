@@ -32,6 +32,7 @@ struct shell {
 	struct world *world;
 	struct source sources[WORLD_KIND_COUNT];
 	uv_timer_t soon, period;
+	int closed; /* of these */
 };
 
 /* The actions of one step share an arena; it goes when the last one is answered. */
@@ -82,12 +83,30 @@ static void batch_drop(struct batch *b)
 
 /* ---- answers ---- */
 
-static void record_event(struct shell *s, const struct action *x)
+/* What an Event needs of its object: Instances are known without theirs. */
+static struct json *reference(struct arena *a, const struct kube_resource *kind, const struct record *r)
+{
+	struct json *o = json_object(a), *meta = json_set(a, o, "metadata", json_object(a));
+
+	json_set_str(a, o, "apiVersion",
+		     *kind->group ? arena_printf(a, "%s/%s", kind->group, kind->version) : kind->version);
+	json_set_str(a, o, "kind", kind->kind);
+	if (*r->ns)
+		json_set_str(a, meta, "namespace", r->ns);
+	json_set_str(a, meta, "name", r->name);
+	json_set_str(a, meta, "uid", r->uid);
+	json_set(a, meta, "resourceVersion", json_stringf(a, "%llu", (unsigned long long)r->resource_version));
+	return o;
+}
+
+static void record_events(struct shell *s, const struct action *x)
 {
 	const struct record *owner = world_find(s->world, x->owner_kind, x->owner_ns, x->owner_name);
+	_arena_ a = arena_new();
 
-	if (owner && x->event_reason)
-		kube_event(s->kube, owner->object, x->event_type, x->event_reason, "%s", x->event_text);
+	for (const struct action_event *ev = x->events; ev && owner; ev = ev->next)
+		kube_event(s->kube, reference(a, s->sources[x->owner_kind].resource, owner), ev->type, ev->reason, "%s",
+			   ev->text);
 }
 
 static void on_answer(void *user, int err, const struct json *object, const struct error *e)
@@ -104,7 +123,7 @@ static void on_answer(void *user, int err, const struct json *object, const stru
 	}
 	step_answered(s->world, x, err, object, time_now_ms());
 	if (!err)
-		record_event(s, x);
+		record_events(s, x);
 	batch_drop(call->batch);
 	free(call);
 	wake(s);
@@ -245,7 +264,7 @@ static void on_timer_closed(uv_handle_t *h)
 {
 	struct shell *s = h->data;
 
-	if (h == (uv_handle_t *)&s->period)
+	if (++s->closed == 2)
 		free(s);
 }
 

@@ -102,24 +102,22 @@ void status_container(const struct world *w, struct container *c, const struct r
 void status_locations(struct world *w, int64_t now, struct action_list *out)
 {
 	struct arena *a = out->arena;
-	struct record *x, *y;
+	struct record *x;
 
 	for (size_t pos = 0; (x = world_next(w, WORLD_LOCATION, &pos));) {
 		struct json *status = json_object(a), *capacity = json_object(a), *body = json_object(a);
 		const struct json *old = json_get(x->object, "status");
-		int64_t nodes = 0, ready = 0;
+		const struct site *s = sites_get(&w->sites, x->name);
+		int64_t nodes = s->count, ready = 0;
 		struct resources sum = {0};
 		const char *why;
 
 		if (x->writing || x->deleting || now < x->retry_at)
 			continue;
-		for (size_t np = 0; (y = world_next(w, WORLD_NODE, &np));) {
-			const struct node *n = (struct node *)y;
+		for (uint32_t k = 0; k < s->count; k++) {
+			const struct node *n = s->slots[k].node;
 
-			if (!streq(n->location, x->name))
-				continue;
-			nodes++;
-			if (!node_is_live(w, n, now, &why))
+			if (!node_is_live(n, now, &why))
 				continue;
 			ready++;
 			sum.milli_vcpu += n->allocatable.milli_vcpu;

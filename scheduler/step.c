@@ -17,13 +17,14 @@ void scheduler_step(struct world *w, int64_t now, struct action_list *out)
 {
 	struct record *x;
 
+	world_link(w);
 	revision_link(w);
 	gc_step(w, now, out);
 	/* Waiting requests come before everything that can wait. */
 	pending_step(w, now, out);
 	for (size_t pos = 0; (x = world_next(w, WORLD_CONTAINER, &pos));) {
 		struct container *c = (struct container *)x;
-		struct rollout r = rollout_step(w, c, now, out);
+		struct rollout r = rollout_step(c, now, out);
 
 		status_container(w, c, &r, now, out);
 	}
@@ -52,7 +53,10 @@ void step_answered(struct world *w, const struct action *x, int err, const struc
 		return;
 	owner->writing = false;
 	/* A conflict or a missing object means that the world is about to change; the informer brings the news. */
-	owner->failures = err ? owner->failures + 1 : 0;
+	if (!err)
+		owner->failures = 0;
+	else if (owner->failures < UINT8_MAX)
+		owner->failures++;
 	owner->retry_at = err ? now + back_off(owner->failures) : 0;
 	if (owner->kind == WORLD_INSTANCE)
 		world_settle(w, (struct instance *)owner);

@@ -30,7 +30,7 @@ enum suspended_fate suspended_decide(struct world *w, struct instance *i, const 
 
 	/* A node that is dead ends what it has once it is back and sees that the Instance is bound elsewhere; until
 	 * then a VM that stands still is no second one. */
-	if (!i->suspended || !n || !node_is_live(w, n, now, &why))
+	if (!i->suspended || !n || !node_is_live(n, now, &why))
 		return SUSPENDED_NONE;
 	if (is_dropped(i))
 		return SUSPENDED_WAIT;
@@ -41,12 +41,12 @@ enum suspended_fate suspended_decide(struct world *w, struct instance *i, const 
 	why = place_resume_obstacle(w, i, n, now, out->arena);
 	if (!why)
 		return SUSPENDED_RESUME;
-	struct placement p = place_instance(w, i->container, rev, i->origin, now, out->arena);
+	const struct node *other = place_choose(w, i->container, rev, i->origin, now).node;
 
-	if (!p.node)
+	if (!other)
 		return SUSPENDED_NONE; /* it keeps what it has, and its status says why it waits */
 	drop(i,
-	     arena_printf(out->arena, "it cannot run on node %s (%s), but on node %s", n->r.name, why, p.node->r.name),
+	     arena_printf(out->arena, "it cannot run on node %s (%s), but on node %s", n->r.name, why, other->r.name),
 	     out);
 	return SUSPENDED_WAIT;
 }
@@ -67,30 +67,25 @@ static bool is_covered(const struct resources *missing)
 
 static void cover(struct resources *missing, const struct instance *i)
 {
-	missing->memory -= i->booked.memory;
-	missing->disk -= i->booked.disk;
+	missing->memory -= i->booked->memory;
+	missing->disk -= i->booked->disk;
 }
 
 /* True when the node has, or is about to have, enough room. */
-static bool make_room_on(struct world *w, const struct node *n, const struct resources *need, struct action_list *out)
+static bool make_room_on(const struct node *n, const struct resources *need, struct action_list *out)
 {
 	struct resources missing = {.memory = n->used.memory + need->memory - n->allocatable.memory,
 				    .disk = n->used.disk + need->disk - n->allocatable.disk};
-	struct instance **resting = arena_alloc(out->arena, (strmap_count(w->records[WORLD_INSTANCE]) + 1) *
-								    sizeof(struct instance *));
+	struct instance **resting;
 	size_t count = 0, enough = 0;
-	struct record *x;
 
-	if (n->used.milli_vcpu + need->milli_vcpu > n->allocatable.milli_vcpu)
+	if (!n->suspended || n->used.milli_vcpu + need->milli_vcpu > n->allocatable.milli_vcpu)
 		return false;
-	for (size_t pos = 0; (x = world_next(w, WORLD_INSTANCE, &pos));) {
-		struct instance *i = (struct instance *)x;
-
-		if (!i->suspended || i->is_running || i->booked_on != n)
-			continue;
-		if (is_dropped(i) || x->deleting || i->phase == PHASE_STOPPING)
+	resting = arena_alloc(out->arena, n->instances * sizeof(struct instance *));
+	for (struct instance *i = n->suspended; i; i = i->next_suspended) {
+		if (is_dropped(i) || i->r.deleting || i->phase == PHASE_STOPPING)
 			cover(&missing, i);
-		else if (!i->wants_running && !x->writing)
+		else if (!i->wants_running && !i->r.writing)
 			resting[count++] = i;
 	}
 	qsort(resting, count, sizeof(*resting), compare_rest);
@@ -103,10 +98,10 @@ static bool make_room_on(struct world *w, const struct node *n, const struct res
 	return true;
 }
 
-void suspended_make_room(struct world *w, const struct placement *p, const struct resources *need,
-			 struct action_list *out)
+bool suspended_make_room(const struct placement *p, const struct resources *need, struct action_list *out)
 {
 	for (size_t k = 0; k < p->count; k++)
-		if (p->candidates[k].is_full && make_room_on(w, p->candidates[k].node, need, out))
-			return;
+		if (p->candidates[k].is_full && make_room_on(p->candidates[k].node, need, out))
+			return true;
+	return false;
 }

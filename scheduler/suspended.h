@@ -25,8 +25,8 @@ enum suspended_fate {
 /* For an Instance that is to run with that Revision. */
 enum suspended_fate suspended_decide(struct world *w, struct instance *i, const struct revision *rev, int64_t now,
 				     struct action_list *out);
-/* Nowhere is room: gives up suspended VMs that have slept longest, on the first node where that makes enough. */
-void suspended_make_room(struct world *w, const struct placement *p, const struct resources *need,
-			 struct action_list *out);
+/* Nowhere is room: gives up suspended VMs that have slept longest, on the first node where that makes enough; false
+ * when it does nowhere. p: of place_survey(). */
+bool suspended_make_room(const struct placement *p, const struct resources *need, struct action_list *out);
 
 #endif

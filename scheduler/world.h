@@ -1,8 +1,11 @@
 /*
  * world.h - everything the scheduler knows, decoded once from the objects its informers deliver.
  *
- * Ownership: the world owns its records; each record's strings live in the record's own arena and die with it. Pointers
- * between records (instance → container, …) are kept right by world_put() and world_remove(). Pure: no I/O, no clock.
+ * Ownership: the world owns its records; each record's strings live in the record's own arena and die with it. There
+ * may be a million Instances: theirs are interned, and their object is kept only while something may be written about
+ * them (see instance_keeps_object() in decode.c). Pointers between records (instance → container, …) are kept right by
+ * world_put() and world_remove(); what came before the record it points to is linked by world_link(). Pure: no I/O, no
+ * clock.
  *
  * The capacity an Instance takes is booked on its node and its Container as long as its phase counts as running
  * (docs/architecture.md, "Instance phases"), or a bind of it is under way. A suspended VM takes memory and disk of its
@@ -15,6 +18,10 @@
 
 #include "lib/json.h"
 #include "lib/strmap.h"
+#include "scheduler/intern.h"
+#include "scheduler/record_table.h"
+#include "scheduler/site.h"
+#include "scheduler/tally.h"
 
 enum world_kind {
 	WORLD_CONTAINER,
@@ -25,12 +32,6 @@ enum world_kind {
 	WORLD_LEASE,
 	WORLD_LOCATION,
 	WORLD_KIND_COUNT,
-};
-
-struct resources {
-	int64_t milli_vcpu;
-	int64_t memory; /* bytes */
-	int64_t disk;	/* bytes */
 };
 
 struct string_list {
@@ -51,38 +52,29 @@ enum instance_phase {
 	PHASE_FAILED,
 };
 
-/* What every record begins with. */
-struct record {
-	enum world_kind kind;
-	struct arena *arena;
-	struct json *object; /* the decoded object itself, for what the fields below leave out */
-	const char *ns, *name, *uid;
-	uint64_t resource_version;
-	bool deleting;
-	bool writing;	  /* a write to it is under way: nothing more is decided about it until that is answered */
-	int64_t retry_at; /* after a failed write: not before this time (ms) */
-	int failures;
-};
-
 struct instance {
-	struct record r;
-	const char *container_name, *node_name, *revision, *origin, *status_revision, *status_address;
-	bool wants_running; /* spec.state is Running */
-	enum instance_phase phase;
+	struct record r; /* r.object: NULL unless instance_keeps_object() */
+	/* interned */
+	const char *container_name, *node_name, *revision;
+	const char *origin; /* the Location to be near to: spec.clientLocation, else spec.origin; "" when unknown */
 	int64_t vm_generation, status_generation;
 	int64_t started_at; /* ms, 0 when unknown */
-	int64_t created_at;
-	bool ours;	  /* carries the finalizer berth.dev/vm */
-	bool suspended;	  /* from its status: its VM is kept though it sleeps */
-	int64_t dropping; /* generation whose suspended VM its agent was told to give up, 0: none */
+	int64_t dropping;   /* generation whose suspended VM its agent was told to give up, 0: none */
 	struct container *container;
-	bool is_booked;
-	bool is_running;	/* booked, and counts against maxInstances */
-	struct node *booked_on; /* whose capacity it takes; NULL when that node is not known */
-	struct resources booked;
-	char *assumed_node; /* a bind to it is being written; owned by the heap */
-	struct resources assumed;
-	struct instance *next, *prev; /* in container->instances */
+	struct node *booked_on;		/* whose capacity it takes; NULL when that node is not known */
+	const struct resources *booked; /* how much; the world's, see world_resources() */
+	const char *assumed_node;	/* a bind to it is being written; interned, NULL when none is */
+	struct instance *next, *prev;	/* in container->instances */
+	struct instance *next_suspended, *prev_suspended; /* in booked_on->suspended */
+	uint32_t attention_slot;			  /* place in world.attention, counted from 1; 0: not in it */
+	uint8_t phase;					  /* enum instance_phase */
+	bool wants_running : 1;				  /* spec.state is Running */
+	bool ours : 1;					  /* carries the finalizer berth.dev/vm */
+	bool suspended : 1;				  /* from its status: its VM is kept though it sleeps */
+	bool is_booked : 1;
+	bool is_running : 1;	/* booked, and counts against maxInstances */
+	bool runs_revision : 1; /* status.revision is spec.revision */
+	bool unresolved : 1;	/* points to something the world does not hold yet */
 };
 
 enum rollout_kind { ROLLOUT_FULL_AUTO, ROLLOUT_FULL_MANUAL, ROLLOUT_NONE };
@@ -90,10 +82,19 @@ enum rollout_kind { ROLLOUT_FULL_AUTO, ROLLOUT_FULL_MANUAL, ROLLOUT_NONE };
 
 struct container {
 	struct record r;
+	/* derived; first what every decision looks at */
+	int64_t running, max_instances; /* running: instances that count against max_instances (of its spec) */
+	struct tally spread;		/* running instances by node.id and node.domain */
+	uint64_t *allowed; /* bit per site: placement lets instances run there; NULL: everywhere; see place.c */
+	unsigned allowed_epoch;
+	struct instance *instances;
+	size_t instance_count;
+	char *resolve_error; /* why the image could not be resolved; owned by the heap, NULL when there is no fault */
+	/* from its spec */
 	const char *image;
 	const char *template_hash; /* of all that shapes a VM, hexadecimal */
-	struct resources need;
-	int64_t generation, max_instances;
+	const struct resources *need;
+	int64_t generation;
 	struct string_list regions, locations, exclude_locations, prefetch_locations;
 	struct string_list pull_secrets; /* names in its namespace */
 	bool prefetch_all;
@@ -105,11 +106,6 @@ struct container {
 	/* from its status */
 	const char *current_revision, *updated_revision;
 	int step;
-	/* derived */
-	struct instance *instances;
-	size_t instance_count;
-	int64_t running;     /* instances that count against max_instances */
-	char *resolve_error; /* why the image could not be resolved; owned by the heap, NULL when there is no fault */
 	/* set anew by revision_link() at the start of every step */
 	struct revision *newest;	     /* highest number, NULL before the first */
 	struct revision *current, *previous; /* fully rolled out; the one before it, kept for rolling back */
@@ -117,9 +113,10 @@ struct container {
 
 struct revision {
 	struct record r;
+	const struct resources *need;
+	struct digest *digest;
 	const char *container_name, *image_digest, *template_hash, *image;
 	int64_t number;
-	struct resources need;
 	bool in_use; /* set anew by revision_link(): an awake instance runs it, or its Container points to it */
 };
 
@@ -131,14 +128,36 @@ struct node_image {
 	int64_t percent, bytes_total;
 };
 
+/* An image digest that a node or a Revision names. */
+struct digest {
+	char *text;
+	uint32_t id; /* its bit in node.held; given to another one when this one is gone */
+	size_t refs;
+	size_t nodes; /* that hold it */
+};
+
 struct node {
 	struct record r;
 	const char *location;
+	const char *rack; /* label topology.berth.dev/rack, "" without */
 	bool ready, unschedulable;
-	struct resources allocatable, used;
+	const char *taint;    /* that keeps new instances away: "key=value:Effect"; NULL: none */
+	const char *pressure; /* a condition that says it is overloaded, "MemoryPressure"; NULL: none */
 	struct node_image *images;
 	size_t image_count;
-	int64_t instances; /* booked ones */
+	/* what a booking looks at and changes */
+	struct resources allocatable, used;
+	uint32_t instances;	    /* booked ones */
+	struct instance *suspended; /* booked ones that do not run: their VMs stand still, and can be given up */
+	/* derived */
+	uint32_t id;	 /* of this node, never 0 */
+	uint32_t domain; /* of its rack in its Location; its own id without a rack */
+	int32_t score;	 /* of its free room, 0 … 1000; see site.c */
+	uint32_t slot;	 /* in site->slots */
+	struct site *site;
+	struct lease *lease;
+	uint64_t *held;		 /* how many words follow; then a bit for each digest whose prefetch is Ready */
+	const char *shared_name; /* r.name, interned */
 };
 
 struct lease {
@@ -160,7 +179,21 @@ struct image {
 };
 
 struct world {
-	struct strmap *records[WORLD_KIND_COUNT]; /* "namespace/name", or "name" for cluster-wide kinds */
+	struct record_table records[WORLD_KIND_COUNT];
+	struct interns *names;
+	struct strmap *resources; /* of world_resources() */
+	struct strmap *digests;
+	struct digest **digest_list; /* by id, NULL where there is none now */
+	uint32_t digest_count, digest_room;
+	struct strmap *domains; /* "location/rack" → struct domain */
+	struct sites sites;
+	uint32_t last_id; /* of nodes and domains */
+	/* Instances that something may have to be done about: they want to run and are not bound, are being deleted,
+	 * or have no Container. In no order. */
+	struct instance **attention;
+	size_t attention_count, attention_room;
+	size_t unresolved; /* instances */
+	bool news;	   /* a Container, Revision or Node has come since world_link() */
 };
 
 struct world *world_new(void);
@@ -168,23 +201,34 @@ void world_free(struct world *w);
 /* Takes in an object that was added or changed. Older than what is known: ignored. Returns its record. */
 struct record *world_put(struct world *w, enum world_kind kind, const struct json *object);
 void world_remove(struct world *w, enum world_kind kind, const struct json *object);
+/* Links Instances to what came after them. To be called before decisions are made. */
+void world_link(struct world *w);
 struct record *world_find(const struct world *w, enum world_kind kind, const char *ns, const char *name);
 /* Walks the records of a kind; position starts at 0; NULL at the end. */
 struct record *world_next(const struct world *w, enum world_kind kind, size_t *position);
+size_t world_count(const struct world *w, enum world_kind kind);
 
-/* Books the capacity for a bind that is being written; once it is answered, what the object says counts again. */
-void world_assume(const struct world *w, struct instance *i, const struct node *n, const struct resources *need);
-void world_settle(const struct world *w, struct instance *i);
+/* Books the capacity for a bind that is being written; once it is answered, what the object says counts again. need is
+ * a Revision's or Container's. */
+void world_assume(struct world *w, struct instance *i, struct node *n, const struct resources *need);
+void world_settle(struct world *w, struct instance *i);
 
+/* The one copy of equal sizes; it lives as long as the world. */
+const struct resources *world_resources(struct world *w, const struct resources *r);
 /* Phases whose VM exists or is about to. */
 bool phase_is_running(enum instance_phase p);
 const char *phase_name(enum instance_phase p);
 /* The prefetch entry of a node for a digest, or NULL. */
 const struct node_image *node_image_find(const struct node *n, const char *digest);
 /* A node takes new instances: its Ready condition holds and its Lease is fresh at now; *ret_why is set when not. */
-bool node_is_live(const struct world *w, const struct node *n, int64_t now, const char **ret_why);
+bool node_is_live(const struct node *n, int64_t now, const char **ret_why);
 /* Its pull Secrets as [{namespace, name}], in a. */
 struct json *container_pull_secrets(struct arena *a, const struct container *c);
+/* The bit of the digest is set in a node's or site's held. */
+static inline bool held_has(const uint64_t *held, const struct digest *d)
+{
+	return d->id / 64 < held[0] && (held[1 + d->id / 64] >> d->id % 64 & 1);
+}
 /* The parts of a Container's spec (or a Revision's template) that shape a VM, copied into a new object. */
 struct json *template_of(struct arena *a, const struct json *container_spec);
 

@@ -9,9 +9,11 @@ check: ## All tests: unit and golden ones, the same under sanitizers, end-to-end
 
 $(B)/bench/%: $(B)/obj/test/bench/%.o $(B)/liblib.a
 	@mkdir -p $(@D)
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_lib)
+	@$(CC) $(LDFLAGS) -o $@ $< $(BENCH_COMPONENT) $(B)/liblib.a $(LIBS_lib)
+$(B)/bench/place: BENCH_COMPONENT := $(B)/libscheduler.a
+$(B)/bench/place: $(B)/libscheduler.a
 
-bench: ## Benchmarks beside their peers in one run (root); SECTIONS="start warm api memory"
+bench: ## Benchmarks beside their peers in one run (root); SECTIONS="start warm api memory place"
 	@hack/deps bench
-	@$(MAKE) --no-print-directory BUILD=release all build/release/hello/hello build/release/bench/fanout build/release/bench/sync_rate
+	@$(MAKE) --no-print-directory BUILD=release all build/release/hello/hello build/release/bench/fanout build/release/bench/sync_rate build/release/bench/place
 	@BUILD=release test/bench/bench.py $(SECTIONS)

@@ -2,8 +2,9 @@
 """bench.py - what `make bench` runs: every figure beside its base, taken in the same run on the same machine.
 
 Sections: start (cold start beside a bare QEMU boot), warm (requests through the gateway beside HAProxy with a static server),
-api (GET, durable create in SQLite and in etcd, and watch fan-out, beside etcd on the same disk), memory (of each process). Prints a table; judges
-nothing. The ratios, not the times, are what can be compared between machines.
+api (GET, durable create in SQLite and in etcd, and watch fan-out, beside etcd on the same disk), memory (of each process),
+place (the scheduler's core alone, beside its targets; fails when a decision is not the one that scoring all nodes gives). Prints
+a table; judges nothing else. The ratios, not the times, are what can be compared between machines.
 """
 
 import concurrent.futures
@@ -285,8 +286,30 @@ def bench_memory_10k(scratch):
         c.down()
 
 
+# ---- placement ----
+
+DECISIONS_WANTED, BYTES_WANTED = 500_000, 300
+
+
+def bench_place():
+    """In memory, one thread, no I/O; by processor time."""
+    out = json.loads(run(TOOLS / "place"))
+    where = f"{out['nodes']:,} nodes, {out['locations']} Locations, {out['instances']:,} instances"
+    target = f"target {DECISIONS_WANTED:,}/s"
+    report("place", "decisions/s, filling an empty cluster", f"{out['fillPerSecond']:.0f}/s", target,
+           out["fillPerSecond"] / DECISIONS_WANTED)
+    report("place", "decisions/s, waking in a full one", f"{out['anewPerSecond']:.0f}/s", target,
+           out["anewPerSecond"] / DECISIONS_WANTED)
+    huge = json.loads(run(TOOLS / "place", env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}))
+    report("place", "  the same with huge pages on request", f"{huge['anewPerSecond']:.0f}/s", target,
+           huge["anewPerSecond"] / DECISIONS_WANTED)
+    report("place", "memory of an instance", f"{out['bytesPerInstance']:.0f} bytes", f"target {BYTES_WANTED} bytes",
+           out["bytesPerInstance"] / BYTES_WANTED)
+    report("place", "decisions that scoring all nodes confirmed", f"{out['checked']} of {out['checked']}", where)
+
+
 def main():
-    wanted = sys.argv[1:] or ["start", "warm", "api", "memory"]
+    wanted = sys.argv[1:] or ["start", "warm", "api", "memory", "place"]
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-", dir=os.environ.get("BENCH_DIR", "/var/tmp")))
     scratch.chmod(0o755)  # HAProxy and QEMU run as users of their own
     print(f"{'section':8} {'what':46} {'Berth':>22}   {'base, in the same run':38} {'ratio':>8}")
@@ -304,6 +327,8 @@ def main():
         bench_warm(scratch)
     if "memory" in wanted:
         bench_memory_10k(scratch)
+    if "place" in wanted:
+        bench_place()
     shutil.rmtree(scratch)
     out = os.environ.get("BENCH_JSON")
     if out:

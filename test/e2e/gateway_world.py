@@ -12,8 +12,8 @@ CLUSTER = "/apis/berth.dev/v1"
 class World:
     """One apiserver, one gateway with its HAProxy in a folder of their own; FakeAgent plays the scheduler and one node."""
 
-    def __init__(self, folder, app=App):
-        self.folder = folder
+    def __init__(self, folder, app=App, flags=()):
+        self.folder, self.flags = folder, flags
         self.port, self.metrics_port, self.app_port = (free_port() for _ in range(3))
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = folder / "gateway"
@@ -37,7 +37,8 @@ class World:
         self.gateway = subprocess.Popen(
             [BIN / "berth-gateway", "--kubeconfig", self.apiserver.state / "gateway.kubeconfig", "--location", "here",
              "--name", "gw", "--listen", f"127.0.0.1:{self.port}", "--state-dir", self.state, "--wake-timeout", "20s",
-             "--drain-timeout", "5s", "--metrics-listen", f"127.0.0.1:{self.metrics_port}", "--log-level", "debug"],
+             "--drain-timeout", "5s", "--metrics-listen", f"127.0.0.1:{self.metrics_port}", "--log-level", "debug",
+             *self.flags],
             stdout=self.log, stderr=self.log)
 
     def kill_gateway(self):

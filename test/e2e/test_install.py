@@ -106,6 +106,8 @@ def test_completions_work(installed):
     assert complete("de", 1) == ["describe", "deploy", "delete"]
     assert complete("deploy --re", 2) == ["--registry"]
     assert complete("get con", 2) == ["containers", "configmaps"]
+    assert complete("explain pl", 2) == ["placement"]
+    assert complete("why-not --out", 2) == ["--output"]
     zsh = share / "zsh/site-functions/_berthctl"
     assert zsh.read_text().startswith("#compdef berthctl\n")
     subprocess.run(["zsh", "-n", zsh], check=True)

@@ -83,6 +83,19 @@ static void expect_fault(struct gateway_config c, const char *text)
 		fail_msg("\"%s\" does not name %s", e.text, text);
 }
 
+static void test_trusted_proxies(_unused_ void **state)
+{
+	_arena_ a = arena_new();
+	struct gateway_config c = good();
+	struct error e = {0};
+
+	c.trusted_proxies = (struct option_list){.items = {"10.0.0.0/8", "::1"}, .count = 2};
+	assert_int_equal(gateway_config_finish(&c, a, &e), 0);
+	c = good();
+	c.trusted_proxies = (struct option_list){.items = {"10.0.0.0/8", "proxy.example"}, .count = 2};
+	expect_fault(c, "--trusted-proxy: \"proxy.example\"");
+}
+
 static void test_bad(_unused_ void **state)
 {
 	static const char *const listens[] = {"8080",
@@ -136,7 +149,8 @@ static void test_bad(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_address),
-					   cmocka_unit_test(test_address_of_this_host), cmocka_unit_test(test_bad)};
+					   cmocka_unit_test(test_address_of_this_host), cmocka_unit_test(test_bad),
+					   cmocka_unit_test(test_trusted_proxies)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

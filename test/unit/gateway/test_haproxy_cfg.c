@@ -48,9 +48,23 @@ static void test_large(_unused_ void **state)
 	assert_golden("gateway/haproxy-large.cfg", text.data);
 }
 
+static void test_behind_proxies(_unused_ void **state)
+{
+	static const char *const proxies[] = {"10.0.0.0/8", "2001:db8::/32"};
+	struct haproxy_settings s = small;
+	struct route_shape shape = {0};
+	_buf_ text = BUF_INIT(65536);
+
+	s.trusted_proxies = proxies;
+	s.trusted_proxy_count = 2;
+	haproxy_cfg_write(&s, &shape, &text);
+	assert_golden("gateway/haproxy-proxied.cfg", text.data);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_small), cmocka_unit_test(test_large)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_small), cmocka_unit_test(test_large),
+					   cmocka_unit_test(test_behind_proxies)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -456,6 +456,35 @@ static void test_stops_while_somebody_waits(void **state)
 	uv_run(&w->loop, UV_RUN_NOWAIT);
 }
 
+static const char *find_near(_unused_ void *user, const char *client)
+{
+	return streq(client, "203.0.113.9") ? "far" : NULL;
+}
+
+static void test_client_decides_the_origin(void **state)
+{
+	struct world *w = *state;
+
+	w->opt.near = find_near;
+	start(w);
+	int fd = ask(w, "resolve n/c/u 203.0.113.9\n");
+
+	loop_until(w, api_count(w) == 1);
+	assert_non_null(strstr(w->api.calls[0], "\"origin\":\"here\",\"clientLocation\":\"far\"}"));
+	watch_says(w, 12, BOUND, READY);
+	assert_answer(w, fd, "ok 10.0.0.1\n");
+
+	/* One nobody is near to wakes it next: what the last client said no longer holds. */
+	watch_says(w, 15, "'state': 'Asleep', 'vmGeneration': 1, 'clientLocation': 'far'", "'phase': 'Asleep'");
+	api_says(w, 200, "{\"metadata\": {\"resourceVersion\": \"16\"}}");
+	fd = ask(w, "resolve n/c/u 198.51.100.7\n");
+	loop_until(w, api_count(w) == 2);
+	assert_non_null(strstr(w->api.calls[1], "\"origin\":\"here\",\"clientLocation\":null}"));
+	watch_says(w, 17, "'state': 'Running', 'vmGeneration': 2",
+		   "'phase': 'Ready', 'address': '10.0.0.2', 'vmGeneration': 2");
+	assert_answer(w, fd, "ok 10.0.0.2\n");
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -464,6 +493,7 @@ int main(void)
 		TEST(test_ready_is_answered_at_once),
 		TEST(test_hundred_ask_and_one_is_made),
 		TEST(test_wakes_one_that_sleeps),
+		TEST(test_client_decides_the_origin),
 		TEST(test_starts_a_failed_one_anew),
 		TEST(test_apiserver_away),
 		TEST(test_apiserver_refuses),

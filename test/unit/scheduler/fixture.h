@@ -18,6 +18,7 @@
 
 struct fixture {
 	struct world *world;
+	struct strmap *objects; /* the server's, by kind, namespace and name: the world does not keep all of them */
 	struct arena *arena;
 	int64_t now;
 	uint64_t version;
@@ -25,13 +26,41 @@ struct fixture {
 
 static inline void fixture_init(struct fixture *f)
 {
-	*f = (struct fixture){.world = world_new(), .arena = arena_new(), .now = NOW, .version = 100};
+	*f = (struct fixture){
+		.world = world_new(), .objects = strmap_new(), .arena = arena_new(), .now = NOW, .version = 100};
 }
 
 static inline void fixture_free(struct fixture *f)
 {
 	world_free(f->world);
+	strmap_free(f->objects);
 	arena_free(f->arena);
+}
+
+static inline const char *fixture_key(struct fixture *f, enum world_kind kind, const char *ns, const char *name)
+{
+	return arena_printf(f->arena, "%d/%s/%s", (int)kind, ns ? ns : "", name);
+}
+
+/* What the server has. */
+static inline struct json *fixture_object(struct fixture *f, enum world_kind kind, const char *ns, const char *name)
+{
+	return strmap_get(f->objects, fixture_key(f, kind, ns, name));
+}
+
+/* A copy of an Instance, to be changed and stored again. */
+static inline struct json *fixture_copy(struct fixture *f, const char *instance)
+{
+	return json_clone(f->arena, fixture_object(f, WORLD_INSTANCE, "default", instance));
+}
+
+static inline void fixture_keep(struct fixture *f, enum world_kind kind, const struct json *o)
+{
+	const struct json *meta = json_get(o, "metadata");
+
+	strmap_put(f->objects,
+		   fixture_key(f, kind, json_str(json_get(meta, "namespace")), json_str(json_get(meta, "name"))),
+		   json_clone(f->arena, o));
 }
 
 /* Stores an object as the server would: with a uid and the next resourceVersion. */
@@ -42,6 +71,7 @@ static inline struct record *fixture_store(struct fixture *f, enum world_kind ki
 	json_set(f->arena, meta, "resourceVersion", json_stringf(f->arena, "%llu", (unsigned long long)++f->version));
 	if (!json_get(meta, "uid"))
 		json_set(f->arena, meta, "uid", json_stringf(f->arena, "uid-%s", json_str(json_get(meta, "name"))));
+	fixture_keep(f, kind, o);
 	return world_put(f->world, kind, o);
 }
 
@@ -112,7 +142,7 @@ static inline struct instance *fixture_instance(struct fixture *f, const char *c
 		f, WORLD_INSTANCE,
 		arena_printf(
 			f->arena,
-			"{metadata: {name: %s-%s, namespace: default, finalizers: [berth.dev/vm]}, spec: {containerName: %s, id: %s, "
+			"{metadata: {name: %s.%s, namespace: default, finalizers: [berth.dev/vm]}, spec: {containerName: %s, id: %s, "
 			"state: Running%s}}",
 			container, id, container, id, more));
 }
@@ -147,7 +177,7 @@ static inline void fixture_answer(struct fixture *f, const struct action *x)
 	} else if (x->type == ACTION_BIND) {
 		const struct instance *i = (struct instance *)r;
 
-		o = json_clone(f->arena, r->object);
+		o = json_clone(f->arena, fixture_object(f, x->kind, x->ns, x->name));
 		struct json *spec = json_get(o, "spec"), *status = json_ensure_object(f->arena, o, "status");
 
 		json_set_str(f->arena, spec, "nodeName", json_str(json_in(x->body, "target", "name")));
@@ -156,9 +186,10 @@ static inline void fixture_answer(struct fixture *f, const struct action *x)
 		if (!phase_is_running(i->phase))
 			json_set_str(f->arena, status, "phase", "Scheduled");
 	} else if (x->type == ACTION_PATCH || x->type == ACTION_PATCH_STATUS) {
-		o = fixture_merge(f->arena, json_clone(f->arena, r->object), x->body);
+		o = fixture_merge(f->arena, json_clone(f->arena, fixture_object(f, x->kind, x->ns, x->name)), x->body);
 	} else if (x->type == ACTION_DELETE) {
-		world_remove(f->world, x->kind, json_clone(f->arena, r->object));
+		world_remove(f->world, x->kind, fixture_object(f, x->kind, x->ns, x->name));
+		strmap_remove(f->objects, fixture_key(f, x->kind, x->ns, x->name));
 		struct json *status = json_object(f->arena);
 
 		json_set_str(f->arena, status, "kind", "Status");
@@ -172,6 +203,7 @@ static inline void fixture_answer(struct fixture *f, const struct action *x)
 			 json_stringf(f->arena, "%llu", (unsigned long long)++f->version));
 		if (!json_in(o, "metadata", "uid"))
 			json_set(f->arena, json_get(o, "metadata"), "uid", json_stringf(f->arena, "uid-%s", x->name));
+		fixture_keep(f, x->kind, o);
 	}
 	step_answered(f->world, x, 0, o, f->now);
 }
@@ -213,7 +245,7 @@ static inline void fixture_agents(struct fixture *f)
 		if (!phase_is_running(i->phase) ||
 		    (i->phase == PHASE_READY && i->status_generation == i->vm_generation))
 			continue;
-		o = json_clone(f->arena, x->object);
+		o = fixture_copy(f, x->name);
 		status = json_ensure_object(f->arena, o, "status");
 		json_set_str(f->arena, status, "phase", "Ready");
 		json_set_str(f->arena, status, "revision", i->revision);

@@ -77,7 +77,7 @@ static void test_secrets_of_all_containers(void **state)
 	add(f, "b", "two", "r/x", "{name: c}");
 	fixture_settle(f);
 	assert_secrets(f, "a/s b/c");
-	assert_int_equal(strmap_count(f->world->records[WORLD_REVISION]), 3);
+	assert_int_equal(world_count(f->world, WORLD_REVISION), 3);
 	add(f, "b", "two", "r/x", "");
 	add(f, "a", "one", "r/x", "");
 	add(f, "a", "more", "r/x", "");

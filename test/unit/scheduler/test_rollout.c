@@ -153,7 +153,7 @@ static void test_a_failure_halts(void **state)
 	start_rollout(f, "", 20, true);
 	fixture_settle(f);
 	for (size_t pos = 0; (x = world_next(f->world, WORLD_INSTANCE, &pos));) {
-		struct json *o = json_clone(f->arena, x->object);
+		struct json *o = fixture_copy(f, x->name);
 
 		if (!streq(((struct instance *)x)->revision, "shop-2"))
 			continue;
@@ -196,7 +196,7 @@ static void test_kind_none_only_concerns_new_starts(void **state)
 	assert_string_equal(container(f)->current_revision, "shop-2");
 	fixture_instance(f, "shop", "new", "");
 	fixture_settle(f);
-	assert_string_equal(fixture_find_instance(f, "shop-new")->revision, "shop-2");
+	assert_string_equal(fixture_find_instance(f, "shop.new")->revision, "shop-2");
 }
 
 static void test_a_changed_template_is_resolved_once(void **state)
@@ -224,8 +224,8 @@ static void test_instances_without_a_container_are_deleted(void **state)
 
 	fixture_instance(f, "gone", "a", "");
 	fixture_settle(f);
-	assert_null(fixture_find_instance(f, "gone-a"));
-	assert_int_equal(strmap_count(f->world->records[WORLD_INSTANCE]), 0);
+	assert_null(fixture_find_instance(f, "gone.a"));
+	assert_int_equal(world_count(f->world, WORLD_INSTANCE), 0);
 }
 
 int main(void)
